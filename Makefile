@@ -1,0 +1,75 @@
+# Every line is a command that one may type as well. `make` alone lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# Tests run in parallel; two are as many as a small machine bears.
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo setup test check lint types layers spelling format bench build clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## */\1\t/p' Makefile | expand -t 12
+
+demo: $(VENV)/.demo ## the main job: an IOC, a pipe on it, an HDF5 file, a new PV; under a minute
+	$(BIN)/python examples/demo.py
+
+setup: $(VENV)/.setup ## an editable install with every tool and the tests' EPICS servers
+
+test: $(VENV)/.setup ## all tests, against real EPICS servers and clients
+	$(BIN)/python -m pytest -n $(JOBS)
+
+check: lint types layers spelling test ## what CI runs
+
+lint: $(VENV)/.setup ## style; rewrites nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.setup ## the type checker
+	$(BIN)/mypy
+
+layers: $(VENV)/.setup ## launch knows actors, actors know the broker, never back
+	$(BIN)/lint-imports
+
+spelling: $(VENV)/.setup ## spelling in code and docs
+	$(BIN)/codespell
+
+format: $(VENV)/.setup ## rewrite what the style asks for
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.setup ## speed, as ratios against peers in the same run
+	$(BIN)/python benchmarks/run.py
+
+build: $(VENV)/.setup ## sdist and wheel in dist/
+	$(PIP) build
+	$(BIN)/python -m build --outdir dist
+
+clean: ## remove what make has made
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/.venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "caspy needs Python 3.11 or newer; name one: make PYTHON=python3.11 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory debian-venv
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.venv pyproject.toml
+	$(PIP) --editable '.[epics,hdf5]'
+	@touch $@
+
+$(VENV)/.setup: $(VENV)/.venv pyproject.toml
+	$(PIP) --editable '.[epics,eval,hdf5,plot]' --group dev --group servers
+	@touch $@ $(VENV)/.demo
+
+# Debian packs venv apart from Python.
+.PHONY: debian-venv
+debian-venv:
+	@if [ "$$(id -u)" = 0 ]; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv; \
+	else \
+	  echo "Python's venv module is missing. As root: apt-get install python3-venv"; exit 1; \
+	fi

@@ -1,0 +1,1 @@
+"""The process that hosts one processor on the bus."""

@@ -1,0 +1,122 @@
+"""Runs one processor: takes iterations from the station, hands results back to it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from camagick.actor.inputs import Inputs, Tree
+from camagick.actor.messages import Writer
+from camagick.data import Data
+from camagick.processor import EndOfData, ProcessorBase, Result, conclude
+from camagick_broker.edges import Joined
+from camagick_broker.station import Station
+from camagick_broker.wiring import Wiring
+
+#: Seconds between two chances for the I/O thread while the processor is busy in Python.
+_SWITCH_S = 0.0005
+
+
+class Host:
+    """What the two kinds of hosts (with and without an event loop) have in common.
+
+    Parameters
+    ----------
+    node
+        The processor.
+    wiring
+        Its place on the bus.
+    tree
+        How its inputs belong together; None for a head.
+    deliver
+        Takes what the station has for the processor; called in the station's thread.
+    """
+
+    def __init__(
+        self,
+        node: ProcessorBase,
+        wiring: Wiring,
+        tree: Tree | None,
+        deliver: Callable[[Any], None],
+    ) -> None:
+        self.node = node
+        self.wiring = wiring
+        self.stopping = False
+        self.exit_code = 0
+        self.waits = node.role == "source" or node.paces or wiring.is_head
+        self._inputs = Inputs(wiring.inputs, tree) if tree is not None else None
+        self._write = Writer(wiring, copies=node.keeps_frames)
+        self._busy_s = 0.0
+        self._done = 0
+        self._since = time.monotonic()
+        self._log = logging.getLogger(type(node).__module__)
+        self.station = Station(wiring, deliver, self._figures)
+        self._thread = threading.Thread(target=self.station.run, name="station", daemon=True)
+
+    def begin(self) -> None:
+        """Start the station's thread, and obey signals."""
+        sys.setswitchinterval(_SWITCH_S)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR1, lambda *_: self.station.call("stop"))
+        signal.signal(signal.SIGTERM, lambda *_: self.cut())
+        self._thread.start()
+
+    def cut(self) -> None:
+        """End at once, orderly: nothing more is taken, the processor is shut down."""
+        self.stopping = True
+        self.exit_code = self.exit_code or 128 + signal.SIGTERM
+        self.station.cut()
+
+    def read(self, joined: Joined) -> tuple[Data, Data, Mapping[int, int]]:
+        """Return what an iteration brings; empty for a head."""
+        if self._inputs is None:
+            return Data(), Data(), {}
+        return self._inputs(joined)
+
+    def hand_over(self, seq: int, made: Result, given: tuple[Any, ...], before: Any) -> None:
+        """Send on what the processor made of an iteration."""
+        data, context, lineage = given
+        result = conclude(self.node, made, data, context, before)
+        frames = self._write(seq, result, context, lineage) if self.wiring.consumers else []
+        self._done = seq + 1
+        self.station.call("sent", seq, frames)
+
+    def count_busy(self, since: float) -> None:
+        """Note that the processor has worked since then (`time.perf_counter`)."""
+        self._busy_s += time.perf_counter() - since
+
+    def failed(self, error: Exception, seq: int | None = None) -> None:
+        """Say what went wrong, once; the run will end with exit code 1."""
+        if isinstance(error, EndOfData):
+            return
+        self.exit_code = 1
+        text = " ".join(str(error).split()) or type(error).__name__
+        where = "" if seq is None else f" iteration={seq}"
+        known = isinstance(error, (ValueError, TypeError, OSError)) or _is_ours(error)
+        text = text if known else f"{type(error).__name__}: {text}"
+        self._log.error('msg="%s" actor=%s%s', text, self.wiring.name, where)
+        self._log.debug("details", exc_info=error)
+
+    def finish(self) -> int:
+        """Wait until the station has done what is left, and return the exit code."""
+        self.station.call("closed")
+        self._thread.join()
+        return self.exit_code
+
+    def _figures(self) -> dict[str, Any]:
+        return {
+            "seq": self._done,
+            "busy_s": self._busy_s,
+            "lifetime_s": time.monotonic() - self._since,
+            "pid": os.getpid(),
+        }
+
+
+def _is_ours(error: Exception) -> bool:
+    return type(error).__module__.startswith(("camagick.", "camagick_broker."))

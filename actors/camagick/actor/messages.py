@@ -1,0 +1,85 @@
+"""Between an iteration's data and the messages of the bus."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from camagick.data import Data, Mark
+from camagick_broker.protocol import Arrived
+from camagick_broker.values import Encoder, Entry, decode
+from camagick_broker.wire import Head, Kind, pack
+from camagick_broker.wiring import Wiring
+
+
+class Writer:
+    """Makes the messages of one actor's output.
+
+    Parameters
+    ----------
+    wiring
+        The actor's place.
+    copies
+        Whether arrays have to be copied: their maker may write into them again.
+    """
+
+    def __init__(self, wiring: Wiring, *, copies: bool) -> None:
+        self._wiring = wiring
+        self._copies = copies
+        self._encode = Encoder()
+
+    def __call__(
+        self, seq: int, data: Data, context: Data, lineage: Mapping[int, int]
+    ) -> list[Any]:
+        """Return the frames of iteration `seq`.
+
+        Raises
+        ------
+        LocalProtocolError
+            For a value that cannot travel.
+        """
+        body, buffers = self._encode(lineage, _entries(context), _entries(data))
+        if self._copies:
+            buffers = [np.array(buffer) for buffer in buffers]
+        wiring = self._wiring
+        head = Head(
+            Kind.DATA, wiring.run, wiring.number, wiring.number, seq, wiring.incarnation,
+            wiring.incarnation, buffers=len(buffers), sent_ns=time.time_ns(),
+        )  # fmt: skip
+        return [pack(head, body), *buffers]
+
+
+def _entries(data: Data) -> list[list[Any]]:
+    rows = []
+    for tag, value in data.items():
+        mark = data.marks[tag]
+        origin = None if mark.tag == tag else mark.tag
+        rows.append([tag, mark.maker, origin, mark.attributes or None, value])
+    return rows
+
+
+def read(message: Arrived) -> tuple[Data, Data, Mapping[int, int]]:
+    """Return data, context and lineage of a message.
+
+    Raises
+    ------
+    RemoteProtocolError
+        For a body that is not one.
+    """
+    body = decode(message.body, message.buffers)
+    return _data(body.data), _data(body.context), body.lineage
+
+
+def _data(entries: Any) -> Data:
+    data = Data()
+    for entry in entries:
+        data[entry.tag] = entry.value
+        data.marks[entry.tag] = _mark(entry)
+    return data
+
+
+def _mark(entry: Entry) -> Mark:
+    return Mark(entry.maker, entry.origin or entry.tag, entry.attributes or {}, entry.value)

@@ -1,0 +1,112 @@
+"""A host without an event loop, for processors that are plain functions."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from typing import Any
+
+from camagick.actor.host import Host
+from camagick.actor.inputs import Tree
+from camagick.processor import EndOfData, ProcessorBase
+from camagick_broker.edges import Joined
+from camagick_broker.protocol import Permit, Stop
+from camagick_broker.wiring import Wiring
+
+
+class PlainHost(Host):
+    """Takes one item after the other from a queue."""
+
+    def __init__(self, node: ProcessorBase, wiring: Wiring, tree: Tree | None) -> None:
+        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        super().__init__(node, wiring, tree, self._deliver)
+
+    def _deliver(self, item: Any) -> None:
+        if isinstance(item, Stop):
+            self.stopping = True
+            self._stopped.set()
+        self._inbox.put(item)
+
+    def cut(self) -> None:
+        super().cut()
+        self._stopped.set()
+        self._inbox.put(Stop())
+
+    def run(self) -> int:
+        """Host the processor from its start to its end; return the exit code."""
+        self.begin()
+        try:
+            _drive(self.node.startup())
+        except Exception as error:  # noqa: BLE001 - any failure of a processor ends the run
+            self.failed(error)
+            self.station.cut()
+            return self.finish()
+        self.station.call("started")
+        seq = self._lead() if self.wiring.is_head else self._follow()
+        self.station.call("ended", seq)
+        try:
+            _drive(self.node.shutdown())
+        except Exception as error:  # noqa: BLE001 - see above
+            self.failed(error)
+        return self.finish()
+
+    def _lead(self) -> int:
+        """Iterate as a head; return the first iteration that does not exist."""
+        seq = 0
+        while seq != self.wiring.count:
+            self._wait_until_due()
+            if self.stopping:
+                break
+            self.station.call("armed", seq)
+            if not isinstance(self._inbox.get(), Permit) or self.stopping:
+                break
+            if not self._iterate(seq, None):
+                break
+            seq += 1
+        return seq
+
+    def _follow(self) -> int:
+        seq = 0
+        while True:
+            item = self._inbox.get()
+            if isinstance(item, Joined):
+                if item.ended or not self._iterate(seq, item):
+                    return seq
+                seq += 1
+            elif self.stopping and (self.waits or self.exit_code):
+                return seq
+
+    def _iterate(self, seq: int, joined: Any) -> bool:
+        """Do one iteration; tell whether there may be another."""
+        try:
+            given = self.read(joined)
+            if joined is not None and self.waits:
+                self._wait_until_due()
+                if self.stopping:
+                    return False
+            before = dict(given[1])
+            since = time.perf_counter()
+            made = self.node.process(given[0], given[1])
+            self.count_busy(since)
+            self.hand_over(seq, made, given, before)
+        except Exception as error:  # noqa: BLE001 - any failure of a processor ends the run
+            self.failed(error, seq)
+            return False
+        return True
+
+    def _wait_until_due(self) -> None:
+        wait = self.node.due()
+        if wait > 0:
+            self._stopped.wait(wait)
+
+
+def _drive(coroutine: Any) -> None:
+    """Run a coroutine that most probably never waits, with an event loop only if it does."""
+    import asyncio
+
+    asyncio.run(coroutine)
+
+
+__all__ = ["EndOfData", "PlainHost"]

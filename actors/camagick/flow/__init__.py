@@ -1,0 +1,1 @@
+"""How processors are composed: chain [ ] and fanout { }."""

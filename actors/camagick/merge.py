@@ -1,0 +1,126 @@
+"""How branches come together again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from camagick.data import Data, Mark
+
+log = logging.getLogger(__name__)
+
+
+class Part(NamedTuple):
+    """What one branch of a fanout delivered.
+
+    Attributes
+    ----------
+    data, context
+        Its result.
+    label
+        Name of its last processor, '' for a branch that is only wiring.
+    members
+        Serial numbers of the processors in it.
+    """
+
+    data: Data
+    context: Data
+    label: str
+    members: frozenset[int]
+
+
+class Merger:
+    """Merges branches in their order, and says once where names had to be changed.
+
+    A value that left several branches untouched is one value. Different values under one tag each
+    get the label of their branch (`x_sum`, `x_min`), with a number where that is not unique; what
+    merely passed through keeps the bare tag. Of different values under one key of the context, the
+    later branch wins.
+    """
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def __call__(self, parts: Sequence[Part]) -> tuple[Data, Data]:
+        """Return data and context of all `parts`."""
+        data = self._merge_data(parts)
+        return data, self._merge_context(parts)
+
+    def _merge_data(self, parts: Sequence[Part]) -> Data:
+        holders: dict[str, list[tuple[Part, Mark]]] = {}
+        for part in parts:
+            for tag in part.data:
+                seen = holders.setdefault(tag, [])
+                mark = _mark(part.data, tag)
+                if all(mark.origin != other.origin for _, other in seen):
+                    seen.append((part, mark))
+        if all(len(seen) == 1 for seen in holders.values()):
+            return _merged((tag, seen[0][1]) for tag, seen in holders.items())
+        return self._with_new_names(parts, holders)
+
+    def _with_new_names(
+        self, parts: Sequence[Part], holders: dict[str, list[tuple[Part, Mark]]]
+    ) -> Data:
+        taken = set(holders)
+        rows: list[tuple[str, Mark]] = []
+        bare: set[str] = set()
+        done: set[tuple[str, tuple[int, str]]] = set()
+        for part in parts:
+            for tag in part.data:
+                mark = _mark(part.data, tag)
+                if (tag, mark.origin) in done:
+                    continue
+                done.add((tag, mark.origin))
+                name = tag
+                if len(holders[tag]) > 1 and (_made_in(part, tag, mark) or tag in bare):
+                    name = _unique(f"{tag}_{part.label or 'other'}", taken)
+                    self._warn(f"{tag} comes out of several branches: one is now called {name}"
+                               " (--rename chooses other names)")
+                else:
+                    bare.add(tag)
+                rows.append((name, mark))
+        return _merged(rows)
+
+    def _merge_context(self, parts: Sequence[Part]) -> Data:
+        context = parts[0].context.copy() if parts else Data()
+        for part in parts[1:]:
+            for key in part.context:
+                mark = _mark(part.context, key)
+                if key not in context:
+                    context.take(part.context, [key])
+                elif mark.origin != _mark(context, key).origin and mark.maker in part.members:
+                    self._warn(f"context key {key} is set by several branches: the later one wins")
+                    context.take(part.context, [key])
+        return context
+
+    def _warn(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            log.warning('msg="%s"', text)
+
+
+def _mark(data: Data, tag: str) -> Mark:
+    return data.mark(tag) or Mark(0, tag, {}, data[tag])
+
+
+def _made_in(part: Part, tag: str, mark: Mark) -> bool:
+    return bool(part.label) and (mark.maker in part.members or mark.tag != tag)
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    number, found = 1, name
+    while found in taken:
+        number += 1
+        found = f"{name}_{number}"
+    taken.add(found)
+    return found
+
+
+def _merged(rows: Any) -> Data:
+    values: dict[str, Any] = {}
+    marks: dict[str, Mark] = {}
+    for name, mark in rows:
+        values[name] = mark.value
+        marks[name] = mark
+    return Data(values, marks)

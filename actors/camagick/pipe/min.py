@@ -1,0 +1,31 @@
+"""Short for --npfun min."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from camagick.pertag import NumpyFunction
+
+
+class Processor(NumpyFunction):
+    """Find the smallest number of every tag.
+
+    Short for ``--npfun min``: each value is replaced by its smallest number.
+
+    Parameters
+    ----------
+    *args
+        Further arguments of ``numpy.min``; the first is the axis, an integer or a tuple of them.
+        Without one, all axes are meant, and the result is a single number.
+    **kwargs
+        Further arguments by name: ``axis=1``, ``axis=(0,1)``, ``keepdims=True``.
+
+    Examples
+    --------
+    The darkest pixel of a region of interest::
+
+        caspy --from-epics EXAMPLE:jedda --reshape 64 32 --slice 16:48 8:24 --min --to-summary
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__("min", *args, **kwargs)

@@ -1,0 +1,215 @@
+"""The contract of a processor: what a source, a pipe or a sink is to the rest of the program."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import itertools
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from camagick.data import Data, adopt
+from camagick.errors import DuplicateTag
+
+Role = Literal["source", "pipe", "sink"]
+Result = Mapping[str, Any] | None
+Function = Callable[[Data, Data], "Result | Awaitable[Result]"]
+
+_serials = itertools.count(1)
+
+
+class Placement(NamedTuple):
+    """Where a processor stands in its pipe; set before `startup`.
+
+    Attributes
+    ----------
+    alone
+        It is the only source of its pipe, and nothing behind it sets the pace: it should hand on
+        every event in order. Otherwise the newest value is what belongs to the others.
+    run
+        Identity of the run, for files that tell runs apart; '' in one process.
+    run_dir
+        Folder of the bus, where helper services listen; '' in one process.
+    """
+
+    alone: bool = True
+    run: str = ""
+    run_dir: str = ""
+
+
+class EndOfData(Exception):  # noqa: N818 - an end is no error
+    """Raised by a processor to end the run normally: no more data, or nobody reads any more."""
+
+
+class ProcessorBase:
+    """One source, pipe or sink.
+
+    A subclass implements **either** `process`, a plain function (most do: it runs without an
+    event loop), **or** `__call__`, a coroutine function, for what waits on devices.
+
+    The runtime calls `startup` once, then the processor once per iteration in order and never
+    twice at a time, then `shutdown` once, also after an error. Whatever it is given belongs to the
+    iteration: a processor returns new dictionaries and never writes into arrays it was given
+    (they are read-only on the bus). What it returns **replaces** the data for a pipe or a sink
+    (None means nothing), and is **added** to the data for a source.
+
+    The context may be changed in place; it lives for one iteration.
+
+    Attributes
+    ----------
+    role
+        'source', 'pipe' or 'sink'.
+    paces
+        True where the processor decides when an iteration goes on without being a source.
+    keeps_frames
+        True where arrays are kept beyond the call; they are then handed over as copies.
+    keeps_attributes
+        Whether a new value inherits the attributes (units, ...) of the old one under its tag.
+    stateful
+        True where a call depends on the calls before it (a buffer, a counter, a clock): such a
+        processor must see every iteration, in order, and cannot be run as several copies.
+    requires
+        Import names of libraries outside the core that this processor needs.
+    extra
+        The extra of the distribution that brings them: ``pip install '.[extra]'``.
+    services
+        Helper services it needs, names of modules in `camagick.service`.
+    """
+
+    role: Role = "pipe"
+    paces: ClassVar[bool] = False
+    keeps_frames: ClassVar[bool] = False
+    keeps_attributes: ClassVar[bool] = True
+    stateful: ClassVar[bool] = False
+    requires: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str] = ""
+    services: ClassVar[tuple[str, ...]] = ()
+
+    serial: int
+    placement: Placement
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Number the processor; a subclass need not call this class's constructor."""
+        self = super().__new__(cls)
+        self.serial = next(_serials)
+        self.placement = Placement()
+        return self
+
+    @property
+    def name(self) -> str:
+        """Name of the flag: the last part of the module's name."""
+        module = type(self).__module__.rpartition(".")[2]
+        return module if type(self).__name__ == "Processor" else type(self).__name__.lower()
+
+    @property
+    def label(self) -> str:
+        """What tells this one apart from its like where branches are merged (npfun: its function)."""
+        return self.name
+
+    @property
+    def synchronous(self) -> bool:
+        """Whether the processor runs without an event loop."""
+        return type(self).__call__ is ProcessorBase.__call__
+
+    async def startup(self) -> None:
+        """Open what is needed. Raises what stops the run before it starts."""
+
+    async def shutdown(self) -> None:
+        """Close everything. Called once; data handed over before is safe when it returns."""
+
+    def due(self) -> float:
+        """Return how many seconds the next call has to wait for its time (0: none)."""
+        return 0.0
+
+    async def ready(self) -> None:
+        """Wait for the event that lets the next iteration happen.
+
+        Returns at once where there is none to wait for, or where it has come already and was not
+        yet consumed by a call. May be cancelled at any time without losing an event.
+        """
+
+    def process(self, data: Data, context: Data) -> Result:
+        """Do the work of one iteration without waiting for anything outside.
+
+        Raises
+        ------
+        EndOfData
+            When there is no more data, ever.
+        """
+        raise NotImplementedError(f"{type(self).__name__} implements neither process nor __call__")
+
+    async def __call__(self, data: Any = None, context: Any = None) -> Result:
+        """Do one iteration: wait until it is due, then `process`."""
+        wait = self.due()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        return self.process(Data.of(data), Data.of(context))
+
+
+class FunctionProcessor(ProcessorBase):
+    """A plain function, or a coroutine function, of (data, context) as a pipe."""
+
+    keeps_frames = True  # nobody knows what a user's function keeps
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+
+    @property
+    def name(self) -> str:
+        return str(getattr(self.function, "__name__", type(self.function).__name__))
+
+    async def __call__(self, data: Any = None, context: Any = None) -> Result:
+        # A plain dictionary, so that changing it in place is seen for what it is.
+        result = self.function(dict(data or {}), context)  # type: ignore[arg-type]
+        if inspect.isawaitable(result):
+            result = await result
+        return result
+
+
+def wrap(thing: Any) -> Any:
+    """Return a processor or a flow as it is, and a function as a processor."""
+    if isinstance(thing, ProcessorBase) or hasattr(thing, "children"):
+        return thing
+    if callable(thing):
+        return FunctionProcessor(thing)
+    raise TypeError(f"{thing!r} is neither a processor nor a function of (data, context)")
+
+
+def conclude(node: ProcessorBase, made: Result, data: Data, context: Data, before: dict[str, Any]) -> Data:
+    """Turn what a processor returned into what the next one is given.
+
+    Parameters
+    ----------
+    node
+        The processor.
+    made
+        What it returned.
+    data, context
+        What it was given; marks of new context entries are set here.
+    before
+        The context's entries from before the call.
+
+    Raises
+    ------
+    DuplicateTag
+        When a source delivers a tag that is there already.
+    TypeError
+        When the processor returned something that is not a mapping.
+    """
+    if made is None:
+        made = {}
+    elif not isinstance(made, Mapping):
+        raise TypeError(f"{node.name} returned {type(made).__name__}, not a dictionary of tags")
+    for tag in context:
+        if tag not in before or context[tag] is not before[tag]:
+            mark = context.mark(tag)
+            if mark is None:
+                context.describe(tag, {})
+                context.marks[tag] = context.marks[tag]._replace(maker=node.serial)
+    result = adopt(node.serial, made, data, keep_attributes=node.keeps_attributes)
+    if node.role == "source" and data:
+        double = next((tag for tag in result if tag in data and result[tag] is not data[tag]), None)
+        if double is not None:
+            raise DuplicateTag(node.name, double)
+        result = Data({**data, **result}, {**data.marks, **result.marks})
+    return result

@@ -1,0 +1,1 @@
+"""Helper processes that several actors of one bus on one host share."""

@@ -1,0 +1,108 @@
+"""``--to-epics``: values written to EPICS process variables."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from camagick.data import Data
+from camagick.errors import BadOption
+from camagick.processor import ProcessorBase
+
+if TYPE_CHECKING:
+    from camagick.service.ca_client import Client
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two error lines about one tag.
+_SAY = 10.0
+
+
+class Processor(ProcessorBase):
+    """Values written to EPICS process variables (PVs).
+
+    ``--to-epics idle=EXAMPLE:mark`` writes the tag ``idle`` to the PV, and waits until the IOC says
+    that the write is done. Hands on all tags but the written ones.
+
+    Parameters
+    ----------
+    timeout : seconds
+        How long one iteration waits for a PV at most (default 2.0). What could not be written is
+        an error in the log; the run goes on.
+    **tags : tag=PV
+        Which tag goes to which PV. All are written at the same time.
+    """
+
+    role = "sink"
+    requires = ("caproto",)
+    extra = "epics"
+
+    def __init__(self, timeout: float = 2.0, **tags: str) -> None:
+        if not tags:
+            raise BadOption("--to-epics needs a tag and its PV: --to-epics idle=EXAMPLE:mark")
+        if not timeout > 0:
+            raise BadOption(f"timeout={timeout}: seconds, more than 0")
+        self._pvs = {tag: str(pv) for tag, pv in tags.items()}
+        self._timeout = timeout
+        self._client: Client | None = None
+        self._said: dict[str, tuple[float, int]] = {}
+        self.failures = 0
+
+    async def startup(self) -> None:
+        """Begin to look for the PVs; none has to be there."""
+        from camagick.service.ca_client import Client
+
+        self._client = Client()
+        await self._client.open(self._pvs.values())
+
+    async def __call__(self, data: Any = None, context: Any = None) -> Data:
+        """Write all tags concurrently, and return the others."""
+        data = Data.of(data)
+        async with asyncio.TaskGroup() as group:
+            for tag, pv in self._pvs.items():
+                if tag in data:
+                    group.create_task(self._put(tag, pv, data[tag]))
+                else:
+                    self._fail(tag, pv, "no such tag", "-")
+        return data.without(self._pvs)
+
+    async def _put(self, tag: str, pv: str, value: Any) -> None:
+        if self._client is None:
+            raise RuntimeError("--to-epics is used before its startup()")
+        try:
+            await self._client.put(pv, value, self._timeout)
+        except TimeoutError:
+            connected = pv not in self._client.missing()
+            self._fail(tag, pv, "no answer" if connected else "not connected", value)
+        except (ValueError, OSError) as error:
+            self._fail(tag, pv, str(error), value)
+        else:
+            self._said.pop(tag, None)
+
+    def _fail(self, tag: str, pv: str, reason: str, value: Any) -> None:
+        """Say what was not written, but not more often than every few seconds."""
+        self.failures += 1
+        now = asyncio.get_running_loop().time()
+        when, missed = self._said.get(tag, (-_SAY, 0))
+        if now - when < _SAY:
+            self._said[tag] = when, missed + 1
+            return
+        self._said[tag] = now, 0
+        log.error('msg="not written" pv=%s tag=%s value=%s reason="%s" before=%d',
+                  pv, tag, _short(value), reason, missed)
+
+    async def shutdown(self) -> None:
+        """Let go of the PVs."""
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, np.ndarray) and value.size > 8:
+        return f"<{value.dtype} array of shape {value.shape}>"
+    text = str(value).replace("\n", " ")
+    return text if len(text) <= 80 else text[:77] + "..."

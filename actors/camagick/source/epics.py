@@ -1,0 +1,249 @@
+"""``--from-epics``: values of EPICS process variables, as they change."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+from camagick.data import Data
+from camagick.errors import BadOption
+from camagick.processor import ProcessorBase
+from camagick.service.ca_queues import Clustered, Every
+from camagick.service.ca_trigger import Continuous, Guide, Guided, Hasty, Thorough, Trigger
+from camagick.tools.tasks import first
+
+if TYPE_CHECKING:
+    from camagick.service.ca_client import Client
+    from camagick.service.ca_monitor import Reading
+
+log = logging.getLogger(__name__)
+
+_MODES = ("every", "sloppy", "hasty", "thorough", "continuous", "guided", "clustered")
+_DWELL = 0.1
+_REMIND = 60.0
+
+
+class Processor(ProcessorBase):
+    """Values of EPICS process variables (PVs), as they change.
+
+    ``--from-epics EXAMPLE:jedda --to-summary`` prints a line per change of the PV. Scalars come as
+    numbers, waveforms as arrays, strings and CHAR waveforms as text, enums as their number.
+    Timestamp, alarm severity and status, units and precision come along as attributes.
+
+    Parameters
+    ----------
+    *pvs : text
+        PVs. The tag of ``EXAMPLE:jedda`` is ``EXAMPLE_jedda``; a name without ':' is its own tag.
+    mode : text
+        When an iteration starts, and with what:
+        ``every`` (default for one PV that is the only source): each change is an iteration;
+        ``sloppy`` (default otherwise): on any change, the newest of all PVs;
+        ``hasty``: on any change, only what has changed;
+        ``thorough``: once all have changed, the newest of all;
+        ``continuous``: never waits, the newest of all every `dwell` seconds;
+        ``guided`` (default with `when`): when the condition becomes true, the newest of all;
+        ``clustered``: one value of each with source timestamps at most `dwell` seconds apart.
+    prefix, suffix : text
+        Put before and behind positional PVs (not in the tag).
+    when : text
+        Condition of mode guided: ``when=EXAMPLE:mark==0``, also with != < > <= >=, several joined
+        by ``and``. Its PVs are no data unless asked for.
+    guide : text
+        The same as `when`.
+    dwell : seconds
+        Wait after a change for the rest of a set of updates. Default 0 for one PV, 0.1 for more.
+    timeout : seconds
+        When a PV that does not answer is named in the log (default 5.0); the run waits on for it.
+    **tags : tag=PV
+        PVs under tags of your own: ``img=DET:ArrayData``; without prefix and suffix.
+    """
+
+    role = "source"
+    requires = ("caproto",)
+    extra = "epics"
+
+    def __init__(
+        self,
+        *pvs: str,
+        mode: str = "",
+        prefix: str = "",
+        suffix: str = "",
+        guide: str = "",
+        when: str = "",
+        dwell: float | None = None,
+        timeout: float = 5.0,
+        **tags: str,
+    ) -> None:
+        self._tags = _tagged(pvs, prefix, suffix, tags)
+        self._mode = mode
+        self._guide = _checked_guide(mode, guide, when)
+        if dwell is not None and not dwell >= 0:
+            raise BadOption(f"dwell={dwell}: seconds, 0 or more")
+        self._dwell = dwell
+        self._timeout = timeout
+        self._trigger = Trigger(())
+        self._arrived = asyncio.Event()
+        self._since: float | None = None
+        self._changes: dict[str, bool] = {}
+        self._connected: set[str] = set()
+        self._client: Client | None = None
+        self._background: asyncio.Task[None] | None = None
+        self._warned = False
+
+    async def startup(self) -> None:
+        """Begin to look for the PVs; none has to be there."""
+        from camagick.service.ca_client import Client
+
+        loop = asyncio.get_running_loop()
+        self._trigger, self._wait = self._make_trigger()
+        self._deadline = loop.time() + self._timeout
+        self._taken = loop.time()
+        self._client = Client()
+        await self._client.open(self._names())
+        # Owned by this object: cancelled in shutdown(), its failure is raised by ready().
+        self._background = loop.create_task(self._follow(self._client))
+        self._background.add_done_callback(lambda _: self._arrived.set())
+
+    def _names(self) -> list[str]:
+        guides = self._guide.pvs if self._guide else []
+        return list(dict.fromkeys([*self._tags.values(), *guides]))
+
+    def _make_trigger(self) -> tuple[Trigger, float]:
+        """Return what decides when to go, and the seconds to wait then."""
+        pvs = list(dict.fromkeys(self._tags.values()))
+        wait = self._dwell if self._dwell is not None else (_DWELL if len(pvs) > 1 else 0.0)
+        default = "every" if len(pvs) == 1 and self.placement.alone else "sloppy"
+        mode = self._mode or ("guided" if self._guide else default)
+        if mode == "every":
+            return Every(pvs), 0.0
+        if mode == "clustered":
+            return Clustered(pvs, _DWELL if self._dwell is None else self._dwell), 0.0
+        if mode == "continuous":
+            return Continuous(pvs), _DWELL if self._dwell is None else self._dwell
+        if self._guide is not None:
+            return Guided(pvs, self._guide), wait
+        return {"sloppy": Trigger, "hasty": Hasty, "thorough": Thorough}[mode](pvs), wait
+
+    async def ready(self) -> None:
+        """Wait until there is reason for an iteration, and until its dwell is over."""
+        loop = asyncio.get_running_loop()
+        while not self._may_go(loop.time()):
+            self._arrived.clear()
+            incomplete = self._trigger.needs_all and not self._trigger.complete()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._deadline if incomplete else None):
+                    await self._arrived.wait()
+            if self._background is not None and self._background.done():
+                raise first(self._background.exception() or RuntimeError("from-epics has ended"))
+        start = self._taken if isinstance(self._trigger, Continuous) else self._since
+        await asyncio.sleep(max(0.0, (start or 0.0) + self._wait - loop.time()))
+
+    def _may_go(self, now: float) -> bool:
+        trigger = self._trigger
+        if trigger.needs_all and not trigger.complete():
+            if now < self._deadline:
+                return False
+            missing = [pv for pv in trigger.pvs if pv not in trigger.newest]
+            if trigger.newest:
+                log.info('msg="going on without a PV" pv=%s', ",".join(missing))
+                trigger.waive()
+            else:
+                self._deadline = now + self._timeout
+        return trigger.pending()
+
+    async def __call__(self, data: Any = None, context: Any = None) -> Data:
+        """Wait for the next iteration, and return what it gets."""
+        await self.ready()
+        row = self._trigger.take()
+        self._taken = asyncio.get_running_loop().time()
+        self._since = self._taken if self._trigger.pending() else None
+        if self._trigger.overruns and not self._warned:
+            self._warned = True
+            log.warning('msg="the pipe is slower than the PVs: oldest events are lost" lost=%d',
+                        self._trigger.overruns)
+        made = Data((tag, row[pv].value) for tag, pv in self._tags.items() if pv in row)
+        for tag in made:
+            made.describe(tag, row[self._tags[tag]].attributes)
+        return made
+
+    async def shutdown(self) -> None:
+        """Let go of the PVs."""
+        if self._background is not None:
+            self._background.cancel()
+            await asyncio.wait([self._background])
+        if self._client is not None:
+            await self._client.close()
+        self._background = self._client = None
+
+    async def _follow(self, client: Client) -> None:
+        from camagick.service.ca_monitor import Monitor
+
+        async with asyncio.TaskGroup() as group:
+            for name in self._names():
+                group.create_task(Monitor(client, name, self._event, self._changed).run())
+            await asyncio.sleep(self._timeout)
+            while True:
+                heard = self._connected.intersection(self._trigger.newest)
+                silent = [name for name in self._names() if name not in heard]
+                if silent:
+                    log.warning('msg="PV does not answer" pv=%s', ",".join(silent))
+                await asyncio.sleep(_REMIND)
+
+    def _event(self, name: str, reading: Reading) -> None:
+        self._trigger.event(name, reading)
+        if self._since is None and self._trigger.pending():
+            self._since = asyncio.get_running_loop().time()
+        self._arrived.set()
+
+    def _changed(self, name: str, connected: bool) -> None:  # noqa: FBT001
+        if connected and name not in self._changes:
+            known = name in self._connected
+            self._connected.add(name)
+            if name not in self._trigger.newest or known:
+                return  # the first connection is nothing to speak of
+        if not connected:
+            self._connected.discard(name)
+        else:
+            self._connected.add(name)
+        if not self._changes:  # an IOC has many PVs: one line for all of them
+            asyncio.get_running_loop().call_later(0.2, self._report)
+        self._changes[name] = connected
+
+    def _report(self) -> None:
+        for state, text in ((False, "PV disconnected"), (True, "PV connected again")):
+            names = [name for name, connected in self._changes.items() if connected is state]
+            if names:
+                log.warning('msg="%s" pv=%s', text, ",".join(names))
+        self._changes.clear()
+
+
+def _tagged(pvs: tuple[str, ...], prefix: str, suffix: str, tags: dict[str, str]) -> dict[str, str]:
+    """Return the PVs by tag, in the order of the command line."""
+    found: dict[str, str] = {}
+    for pv in pvs:
+        tag = pv.replace(":", "_").replace(".", "_") if ":" in pv else pv
+        if tag in found:
+            raise BadOption(f"--from-epics: tag {tag!r} comes twice; name one of them: other={pv}")
+        found[tag] = f"{prefix}{pv}{suffix}"
+    for tag, pv in tags.items():
+        if tag in found:
+            raise BadOption(f"--from-epics: tag {tag!r} comes twice")
+        found[tag] = pv
+    if not found:
+        raise BadOption("--from-epics needs a PV: --from-epics EXAMPLE:jedda")
+    return found
+
+
+def _checked_guide(mode: str, guide: str, when: str) -> Guide | None:
+    if mode and mode not in _MODES:
+        raise BadOption(f"mode={mode}: there is {', '.join(_MODES)}")
+    if guide and when and guide != when:
+        raise BadOption("guide= and when= mean the same: give one of them, joined by 'and'")
+    text = guide or when
+    if text and mode not in ("", "guided"):
+        raise BadOption(f"mode={mode} does not look at when={text}: only mode=guided does")
+    if mode == "guided" and not text:
+        raise BadOption("mode=guided needs a condition: when=EXAMPLE:mark==0")
+    return Guide(text) if text else None

@@ -1,0 +1,1 @@
+"""What several processors share; knows no processor."""

@@ -1,0 +1,92 @@
+"""A file that one program writes and others read: the locks that tell them apart."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import struct
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Beyond the end of any file: the byte that stands for 'a caspy writes this file'.
+_BYTE = 2**62
+_BUSY = (errno.EAGAIN, errno.EACCES)
+#: A file system without locks is no reason not to write (HDF5 calls that 'best effort').
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)
+
+
+class WriterLock:
+    """Be the only writer of a file, and let readers in.
+
+    Two locks are held until `release`. A shared one of the kind HDF5 takes itself: readers (who
+    take it shared too) come in, any other HDF5 program that wants to write (and takes it alone)
+    is kept out. And one of ours on a byte that no reader looks at, which only one writer can have;
+    as an open-file lock it lives as long as this descriptor and dies with the process.
+
+    Parameters
+    ----------
+    path
+        File; made where it does not exist.
+    timeout
+        How many seconds to wait for another writer.
+
+    Raises
+    ------
+    BlockingIOError
+        When another program writes the file.
+    OSError
+        When the file cannot be opened for writing.
+    """
+
+    def __init__(self, path: str, timeout: float) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            self._wait(time.monotonic() + timeout)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    @property
+    def size(self) -> int:
+        """Size of the file in bytes."""
+        return os.fstat(self._fd).st_size
+
+    def lengthen(self, size: int) -> None:
+        """Make the file at least `size` bytes long."""
+        if size > self.size:
+            os.ftruncate(self._fd, size)
+
+    def _wait(self, deadline: float) -> None:
+        if os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() in ("FALSE", "0"):
+            return  # the way HDF5 itself is told that locks do not work here
+        for lock in (self._lock_shared, self._lock_byte):
+            while not self._got(lock, deadline):
+                time.sleep(0.02)
+
+    def _got(self, lock: Callable[[], None], deadline: float) -> bool:
+        try:
+            lock()
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return True
+            if error.errno not in _BUSY or time.monotonic() > deadline:
+                raise
+            return False
+        return True
+
+    def _lock_shared(self) -> None:
+        fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+    def _lock_byte(self) -> None:
+        wanted = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, _BYTE, 1, 0)
+        fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, wanted)
+
+    def release(self) -> None:
+        """Let other writers in."""
+        with contextlib.suppress(OSError):
+            os.close(self._fd)

@@ -1,0 +1,182 @@
+"""A data set of an HDF5 file that grows frame by frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from camagick.tools.frameindex import Mode, Slot, place
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Size of a chunk in bytes: what is read, written and compressed in one go.
+CHUNK = 2**20
+#: Scalars: a chunk of 1 MiB would be mostly empty in a scan of ten points.
+CHUNK_FRAMES = 4096
+#: What changes from frame to frame does not describe the data set.
+_MOMENTARY = frozenset({"timestamp", "time", "severity", "status", "alarm", "seq"})
+
+
+class Unfit(Exception):  # noqa: N818 - says what is wrong with a value
+    """A value cannot be stored, or not in the data set that is there."""
+
+
+def as_frame(value: Any) -> np.ndarray[Any, Any]:
+    """Return a value as the array that is stored for it, in native byte order.
+
+    Texts become arrays of `str` objects.
+
+    Raises
+    ------
+    Unfit
+        When HDF5 has nothing for it.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise Unfit("rows of different lengths") from None
+    if array.dtype.kind in "SUT":
+        return _as_text(array)
+    if array.dtype.kind == "O" and all(isinstance(item, str) for item in array.flat):
+        return _as_text(array)
+    if array.dtype.kind in "OMm":
+        raise Unfit(f"HDF5 has no type for {_type_of(value, array)}")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _as_text(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8", "surrogateescape")
+    return array.astype(object)
+
+
+def _type_of(value: Any, array: np.ndarray[Any, Any]) -> str:
+    return type(value).__name__ if array.dtype.kind == "O" else str(array.dtype)
+
+
+def chunk_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Return the shape of the chunks for frames of `shape`: about 1 MiB, at least one frame."""
+    size = max(1, int(np.prod(shape, dtype=np.int64)) * itemsize)
+    frames = min(CHUNK_FRAMES, max(1, CHUNK // size))
+    return (frames, *(max(1, length) for length in shape))
+
+
+class Frames:
+    """One data set: an array of frames that grows on its first axis.
+
+    Parameters
+    ----------
+    dataset
+        The open h5py data set.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        import h5py
+
+        self._dataset = dataset
+        self._text = h5py.check_string_dtype(dataset.dtype) is not None
+        self.name: str = dataset.name
+
+    def __len__(self) -> int:
+        return int(self._dataset.shape[0]) if self._dataset.shape else 0
+
+    @property
+    def described(self) -> str:
+        """Shape of the frames and their type, for messages."""
+        kind = "text" if self._text else str(self._dataset.dtype)
+        shape = self._dataset.shape
+        return f"frames of shape {shape[1:]}, {kind}" if shape else f"a single value, {kind}"
+
+    def fits(self, array: np.ndarray[Any, Any]) -> bool:
+        """Tell whether frames like `array` can be stored here without loss."""
+        shape, growing = self._dataset.shape, self._dataset.maxshape
+        if not shape or growing[0] is not None or shape[1:] != array.shape:
+            return False
+        if self._text or array.dtype.kind == "O":
+            return self._text and array.dtype.kind == "O"
+        return bool(np.can_cast(array.dtype, self._dataset.dtype, "safe"))
+
+    def write(self, slot: Slot, array: np.ndarray[Any, Any]) -> None:
+        """Put an array into its slot."""
+        if slot.clear:
+            self._dataset.resize(0, axis=0)
+        if slot.clear or slot.length != len(self):
+            self._dataset.resize(slot.length, axis=0)
+        if array.size:
+            self._dataset[slot.frame] = array[()] if array.ndim == 0 else array
+
+    def flush(self) -> None:
+        """Hand everything to the file."""
+        self._dataset.flush()
+
+
+def create(
+    handle: Any, name: str, array: np.ndarray[Any, Any], compression: str = "none"
+) -> Frames:
+    """Make an empty data set for frames like `array`, with the groups above it.
+
+    Parameters
+    ----------
+    handle
+        The open h5py file.
+    name
+        Path in it.
+    array
+        A frame.
+    compression
+        'none', 'gzip' or 'lzf'.
+    """
+    import h5py
+
+    text = array.dtype.kind == "O"
+    filters = {}
+    if compression != "none" and not text:  # texts live outside of the chunks
+        filters = {"compression": compression, "shuffle": True}
+    dataset = handle.create_dataset(
+        name,
+        shape=(0, *array.shape),
+        # An axis of length 0 has no chunks, so it must be one that could grow.
+        maxshape=(None, *(length or None for length in array.shape)),
+        dtype=h5py.string_dtype("utf-8") if text else array.dtype,
+        chunks=chunk_shape(array.shape, 16 if text else array.dtype.itemsize),
+        **filters,
+    )
+    return Frames(dataset)
+
+
+def describe(frames: Frames, attributes: Mapping[str, Any]) -> None:
+    """Write attributes of a data set: those that HDF5 can store, and that hold for all frames."""
+    for key, value in attributes.items():
+        if key in _MOMENTARY or value is None or key == "":
+            continue
+        try:
+            array = as_frame(value)
+            text = array.dtype.kind == "O"
+            frames._dataset.attrs[key] = value if text and array.ndim == 0 else array  # noqa: SLF001
+        except (Unfit, TypeError, ValueError, OSError):
+            continue  # a description is a courtesy, the data is what counts
+
+
+def choose(
+    frames: Frames | None, array: np.ndarray[Any, Any], mode: Mode, frame: int | None
+) -> Slot:
+    """Return where a frame goes, in the data set that is there or (None) in a new one.
+
+    Raises
+    ------
+    Unfit
+        When the data set holds other frames, and `mode` does not replace it.
+    Refused
+        When `mode` does not permit the frame number.
+    """
+    if frames is not None and not frames.fits(array):
+        if not mode.replaces:
+            kind = "text" if array.dtype.kind == "O" else str(array.dtype)
+            raise Unfit(
+                f"it has {frames.described}, and does not take a frame of shape {array.shape},"
+                f" {kind} (mode=O replaces it)"
+            )
+        frames = None
+    return place(mode, frame, len(frames) if frames is not None else 0)

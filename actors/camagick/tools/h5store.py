@@ -1,0 +1,116 @@
+"""The HDF5 files that a program writes at present, and when what it wrote is in them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from camagick.tools.h5file import H5File, StoreError
+from camagick.tools.ticker import Ticker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+#: How many files are kept open at a time.
+OPEN_FILES = 8
+
+
+class H5Store:
+    """The last few files that were written; they stay open.
+
+    Parameters
+    ----------
+    timeout
+        How many seconds to wait for another program that writes a file.
+    flush
+        Seconds after which data is in its file at the latest; 0: at the end of each turn.
+    """
+
+    def __init__(self, timeout: float, flush: float) -> None:
+        self._timeout, self._flush = timeout, flush
+        self._files: OrderedDict[str, H5File] = OrderedDict()
+        self._keys: dict[str, str] = {}
+        self._flushed = -float("inf")
+        self._dirty = False
+        # The thread that flushes and the one that writes take turns.
+        self._guard = threading.Lock()
+        self._ticker: Ticker | None = None
+
+    def start(self) -> None:
+        """Begin to flush now and then, so that the last frame before a pause is seen too."""
+        if self._flush:
+            self._ticker = Ticker(self._flush, self._tick, "hdf5-flush")
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Write in the body of this; what is due is flushed at its end.
+
+        Raises
+        ------
+        StoreError
+            When it, or an earlier flush, fails.
+        """
+        with self._guard:
+            self._check(self._ticker)
+            yield
+            self._dirty = True
+            # Frames that come slowly are seen one by one; fast ones as often as is asked for.
+            if time.monotonic() - self._flushed >= self._flush:
+                self._flush_all()
+
+    def _tick(self) -> None:
+        with self._guard:
+            if self._dirty:
+                self._flush_all()
+
+    def _flush_all(self) -> None:
+        self._flushed, self._dirty = time.monotonic(), False
+        _all(file.flush for file in self._files.values())
+
+    @staticmethod
+    def _check(ticker: Ticker | None) -> None:
+        if ticker is not None and ticker.error is not None:
+            raise ticker.error
+
+    def key(self, path: str) -> str:
+        """Return what tells files apart: two names of one file must not be two open files."""
+        if path not in self._keys:
+            if len(self._keys) > 4096:
+                self._keys.clear()  # context values that change for ever
+            self._keys[path] = os.path.realpath(path)
+        return self._keys[path]
+
+    def file(self, path: str) -> H5File:
+        """Return the open file of that name."""
+        key = self.key(path)
+        if key not in self._files:
+            while len(self._files) >= OPEN_FILES:
+                self._files.popitem(last=False)[1].close()
+            self._files[key] = H5File(path, self._timeout)
+        self._files.move_to_end(key)
+        return self._files[key]
+
+    def close(self) -> None:
+        """Write what is not yet written, and close all files, each one also if another failed."""
+        ticker, self._ticker = self._ticker, None
+        if ticker is not None:
+            ticker.stop()
+        files = list(self._files.values())
+        self._files.clear()
+        _all(file.close for file in files)
+        self._check(ticker)
+
+
+def _all(actions: Iterable[Callable[[], None]]) -> None:
+    errors: list[StoreError] = []
+    for action in actions:
+        try:
+            action()
+        except StoreError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]

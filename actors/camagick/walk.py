@@ -1,0 +1,30 @@
+"""Looking at a flow without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from camagick.processor import Placement, ProcessorBase
+
+
+def leaves(flow: Any) -> Iterator[ProcessorBase]:
+    """Yield the processors of a flow, in the order of the command line."""
+    if isinstance(flow, ProcessorBase):
+        yield flow
+        return
+    for child in flow.children:
+        yield from leaves(child)
+
+
+def is_alone(flow: Any) -> bool:
+    """Tell whether the flow has just one source, and nothing that sets the pace."""
+    nodes = list(leaves(flow))
+    return sum(node.role == "source" for node in nodes) == 1 and not any(n.paces for n in nodes)
+
+
+def place(flow: Any, run: str = "", run_dir: str = "") -> None:
+    """Tell every processor of a flow where it stands."""
+    placement = Placement(is_alone(flow), run, run_dir)
+    for node in leaves(flow):
+        node.placement = placement

@@ -1,0 +1,116 @@
+"""The broker: one small process per bus, never on the data path."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from camagick_broker.address import broker_address
+from camagick_broker.control import hear, say
+from camagick_broker.directory import Directory
+from camagick_broker.errors import RemoteProtocolError
+from camagick_broker.port import Outlet, Port
+
+log = logging.getLogger(__name__)
+
+_PATIENCE_S = 10.0
+
+
+class Broker:
+    """Keeps the directory, holds everybody at the start barrier, collects statistics.
+
+    Parameters
+    ----------
+    run, bus_dir
+        Identity of the run; folder of the bus.
+    names
+        Number and name of every actor.
+    """
+
+    def __init__(self, run: bytes, bus_dir: str, names: Mapping[int, str]) -> None:
+        self._run = run
+        self._port = Port()
+        self._directory = Directory(names)
+        self._peers: dict[int, bytes] = {}
+        self._outlet: Outlet = self._port.bind_router(broker_address(bus_dir))
+        self._refused: set[bytes] = set()
+
+    def serve(self, stopped: Callable[[], bool]) -> None:
+        """Answer until `stopped`."""
+        complain_at = time.monotonic() + _PATIENCE_S
+        try:
+            while not stopped():
+                if self._port.wait(200):
+                    for frames in self._port.receive(self._outlet.socket):
+                        self._hear([frame.bytes for frame in frames])
+                if not self._directory.all_ready and time.monotonic() > complain_at:
+                    complain_at += 6 * _PATIENCE_S
+                    log.warning(
+                        'msg="not started yet, still waiting" for=%s',
+                        ",".join(self._directory.waiting_for),
+                    )
+        finally:
+            self._port.close()
+
+    def ring(self) -> None:
+        """Make `serve` look whether it is stopped; for signal handlers."""
+        self._port.ring()
+
+    def _hear(self, frames: list[bytes]) -> None:
+        try:
+            peer, frame = frames
+            sender, content = hear(frame, self._run)
+        except (ValueError, RemoteProtocolError) as error:
+            if frames[0] not in self._refused:
+                self._refused.add(frames[0])
+                log.warning('msg="refused a message" reason="%s"', error)
+            return
+        answer = getattr(self, f"_on_{content['op']}", None)
+        if answer is not None:
+            answer(peer, sender, content)
+
+    def _on_register(self, peer: bytes, sender: int, content: dict[str, Any]) -> None:
+        self._peers[sender] = peer
+        if self._directory.register(sender, content):
+            self._tell_all({"op": "directory", "actors": self._directory.actors})
+
+    def _on_ready(self, _peer: bytes, sender: int, _content: dict[str, Any]) -> None:
+        if self._directory.ready(sender):
+            self._tell_all({"op": "go"})
+
+    def _on_statistics(self, _peer: bytes, sender: int, content: dict[str, Any]) -> None:
+        self._directory.report(sender, content)
+
+    def _on_status(self, peer: bytes, _sender: int, _content: dict[str, Any]) -> None:
+        self._tell(peer, {"op": "status", **self._directory.snapshot()})
+
+    def _tell(self, peer: bytes, content: dict[str, Any]) -> None:
+        self._outlet.send([peer, say(self._run, 0, content)])
+
+    def _tell_all(self, content: dict[str, Any]) -> None:
+        for peer in self._peers.values():
+            self._tell(peer, content)
+
+
+def ask(run: bytes, bus_dir: str, timeout_s: float = 2.0) -> dict[str, Any]:
+    """Return what the broker of a bus knows.
+
+    Raises
+    ------
+    TimeoutError
+        When it does not answer in time.
+    """
+    port = Port()
+    try:
+        outlet = port.connect_dealer(broker_address(bus_dir), b"ask%d" % time.monotonic_ns())
+        outlet.send([say(run, 0, {"op": "status"})])
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            for source in port.wait(100):
+                for frames in port.receive(source):
+                    return hear(frames[0].buffer, run)[1]
+        raise TimeoutError(f"no answer from the broker in {bus_dir}")
+    finally:
+        port.close()

@@ -1,0 +1,180 @@
+"""The two ends of an exact edge, as state machines. No I/O, no clock.
+
+A producer keeps every message until all its consumers have said that its iteration has ended
+behind them; a consumer takes exactly the iteration it expects. Acknowledgements are state, not
+events: repeating one, losing one, or getting an old one late does no harm.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, TypeVar
+
+Message = TypeVar("Message")
+
+
+class OutEdge(Generic[Message]):
+    """The producer's end: one output, one or more consumers.
+
+    Parameters
+    ----------
+    consumers
+        Their numbers.
+    """
+
+    def __init__(self, consumers: Iterable[int]) -> None:
+        self._low: dict[int, int] = dict.fromkeys(consumers, 0)
+        self._incarnation: dict[int, int] = {}
+        self._kept: deque[tuple[int, Message]] = deque()
+        self._next = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether every consumer has said hello."""
+        return len(self._incarnation) == len(self._low)
+
+    @property
+    def missing(self) -> list[int]:
+        """Consumers that have not said hello yet."""
+        return [consumer for consumer in self._low if consumer not in self._incarnation]
+
+    @property
+    def low(self) -> int:
+        """Everything below this iteration has ended behind all consumers."""
+        return min(self._low.values())
+
+    @property
+    def kept(self) -> int:
+        """How many messages are retained."""
+        return len(self._kept)
+
+    def push(self, seq: int, message: Message) -> None:
+        """Retain the message of the next iteration."""
+        if seq != self._next:
+            raise ValueError(f"iteration {seq} out of order, {self._next} is next")
+        self._next += 1
+        self._kept.append((seq, message))
+
+    def hello(self, consumer: int, incarnation: int, expected: int) -> list[Message]:
+        """Take a consumer's hello.
+
+        Returns
+        -------
+        list
+            What has to be sent to it again: all that is kept from `expected` on, if this
+            incarnation of it is new here.
+        """
+        if consumer not in self._low or self._incarnation.get(consumer, 0) >= incarnation:
+            return []
+        self._incarnation[consumer] = incarnation
+        return self.since(expected)
+
+    def since(self, seq: int) -> list[Message]:
+        """Return what is kept from iteration `seq` on, in order."""
+        return [message for its, message in self._kept if its >= seq]
+
+    def state(self, consumer: int, low: int) -> bool:
+        """Take a consumer's state; tell whether `low` of the edge went up by it."""
+        if consumer not in self._low or not self._low[consumer] < low <= self._next:
+            return False
+        before = self.low
+        self._low[consumer] = low
+        after = self.low
+        while self._kept and self._kept[0][0] < after:
+            self._kept.popleft()
+        return after > before
+
+
+@dataclass
+class Counters:
+    """What is counted at the consumer's end of an edge."""
+
+    messages: int = 0
+    bytes: int = 0
+    duplicates: int = 0
+    gaps: int = 0
+    refused: int = 0
+    latency_s: float = 0.0
+
+
+@dataclass
+class InEdge(Generic[Message]):
+    """The consumer's end: what arrives from one producer, put in order.
+
+    Attributes
+    ----------
+    expected
+        The iteration that comes next.
+    waiting
+        What has arrived in order and was not yet taken.
+    """
+
+    window: int
+    expected: int = 0
+    waiting: deque[Message] = field(default_factory=deque)
+    counters: Counters = field(default_factory=Counters)
+    _early: dict[int, Message] = field(default_factory=dict)
+
+    def receive(self, seq: int, message: Message) -> bool:
+        """Take a message; tell whether something is missing before it.
+
+        One that is older than expected is a duplicate and dropped; one that is newer is kept, at
+        most a window full, until what lies before it has arrived.
+        """
+        if seq < self.expected or seq in self._early:
+            self.counters.duplicates += 1
+            return False
+        if seq > self.expected:
+            self.counters.gaps += 1
+            if len(self._early) < self.window:
+                self._early[seq] = message
+            return True
+        self._take(message)
+        while self.expected in self._early:
+            self._take(self._early.pop(self.expected))
+        return False
+
+    def _take(self, message: Message) -> None:
+        self.waiting.append(message)
+        self.expected += 1
+        self.counters.messages += 1
+
+
+class Joined(NamedTuple):
+    """All inputs of one iteration; `ended` where at least one of them is an end."""
+
+    seq: int
+    messages: list[Any]
+    ended: bool
+
+
+class Join(Generic[Message]):
+    """Brings the messages of one iteration together from all inputs.
+
+    Parameters
+    ----------
+    edges
+        The inputs, in order.
+    """
+
+    def __init__(self, edges: list[InEdge[Message]]) -> None:
+        self.edges = edges
+        self.seq = 0
+
+    def take(self, is_end: Any) -> Joined | None:
+        """Return the next iteration that is complete, or that has ended at one input.
+
+        Parameters
+        ----------
+        is_end
+            Tells whether a message is the end of its input.
+        """
+        heads = [edge.waiting[0] for edge in self.edges if edge.waiting]
+        ended = any(is_end(message) for message in heads)
+        if not ended and len(heads) < len(self.edges):
+            return None
+        messages = [edge.waiting.popleft() for edge in self.edges if edge.waiting]
+        self.seq += 1
+        return Joined(self.seq - 1, messages, ended)

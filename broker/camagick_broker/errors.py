@@ -1,0 +1,19 @@
+"""What can go wrong on the bus: our own fault, the peer's, or the place it runs in."""
+
+from __future__ import annotations
+
+
+class BusError(Exception):
+    """Base of all errors of the bus."""
+
+
+class LocalProtocolError(BusError):
+    """We were about to do what the protocol does not allow."""
+
+
+class RemoteProtocolError(BusError):
+    """A peer sent what the protocol does not allow; the message is dropped, we live on."""
+
+
+class AddressError(BusError):
+    """A bus cannot live where it was asked to: name, folder or path do not fit."""

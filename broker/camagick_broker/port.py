@@ -1,0 +1,188 @@
+"""Sockets: the only file that knows ZeroMQ.
+
+Socket options follow from measurements, not from taste: high-water marks are off, because the
+window bounds what is under way and a finite mark makes XPUB lose silently; `IMMEDIATE` keeps
+messages from queueing for a peer that is gone; what is queued at close is kept by retention.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import zmq
+
+from camagick_broker.wire import MAX_FRAME_BYTES
+
+#: Topic of everything that goes to all consumers of a multicast edge.
+TOPIC = b"D"
+_SMALL_BYTES = 262144  # below this, copying is cheaper than keeping track of a buffer
+_LINGER_MS = 500
+
+
+class Outlet:
+    """A sending socket that never blocks: what cannot be sent now waits in order.
+
+    Parameters
+    ----------
+    socket
+        A bound or connected PUSH, XPUB or DEALER.
+    """
+
+    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+        self.socket = socket
+        self.waiting: deque[list[Any]] = deque()
+
+    def send(self, frames: list[Any]) -> None:
+        """Send now, or as soon as there is room."""
+        if self.waiting or not self._try(frames):
+            self.waiting.append(frames)
+
+    def flush(self) -> None:
+        """Send what waits, as far as there is room."""
+        while self.waiting and self._try(self.waiting[0]):
+            self.waiting.popleft()
+
+    def _try(self, frames: list[Any]) -> bool:
+        try:
+            self.socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return False
+        return True
+
+
+class Port:
+    """All sockets of one process, for one thread.
+
+    Addresses of sockets are ``ipc://`` or ``tcp://``; a path that is too long or not writable
+    raises `OSError` with the path in it.
+    """
+
+    def __init__(self) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._poller = zmq.Poller()
+        self._outlets: list[Outlet] = []
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._poller.register(self._bell, zmq.POLLIN)
+
+    def ring(self) -> None:
+        """Make `wait` return; may be called from any thread and from a signal handler."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_write(self._bell, 1)
+
+    def wait(self, timeout_ms: int) -> list[Any]:
+        """Wait for something to read, room to send, or the bell; return what can be read."""
+        for outlet in self._outlets:
+            wants = zmq.POLLOUT if outlet.waiting else 0
+            if wants:
+                self._poller.register(outlet.socket, wants | self._reads(outlet))
+        events = self._poller.poll(timeout_ms)
+        for outlet in self._outlets:
+            if outlet.waiting:
+                outlet.flush()
+                if not outlet.waiting:
+                    self._quieten(outlet)
+        readable = [source for source, event in events if event & zmq.POLLIN]
+        if self._bell in readable:
+            readable.remove(self._bell)
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._bell)
+        return readable
+
+    def bind_data(self, address: str, consumers: int) -> Outlet:
+        """PUSH for one consumer, XPUB for several."""
+        socket = self._socket(zmq.PUSH if consumers == 1 else zmq.XPUB)
+        socket.linger = 0  # what matters is retained
+        if consumers > 1:
+            socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+            socket.setsockopt(zmq.XPUB_NODROP, 1)
+        socket.bind(address)
+        return self._outlet(socket, reads=consumers > 1)
+
+    def bind_pull(self, address: str) -> zmq.Socket[bytes]:
+        """Return a PULL that many may connect to."""
+        socket = self._socket(zmq.PULL)
+        socket.bind(address)
+        self._poller.register(socket, zmq.POLLIN)
+        return socket
+
+    def connect_data(self, address: str, *, multicast: bool, identity: bytes) -> zmq.Socket[bytes]:
+        """Return a PULL or a SUB that takes a producer's output.
+
+        A SUB also takes what is sent to `identity` alone; the producer sees that subscription as
+        the proof that data will arrive here.
+        """
+        socket = self._socket(zmq.SUB if multicast else zmq.PULL)
+        if multicast:
+            socket.setsockopt(zmq.SUBSCRIBE, TOPIC)
+            socket.setsockopt(zmq.SUBSCRIBE, identity)
+        socket.connect(address)
+        self._poller.register(socket, zmq.POLLIN)
+        return socket
+
+    def connect_push(self, address: str) -> Outlet:
+        """Return a PUSH whose messages wait here until the peer is there."""
+        socket = self._socket(zmq.PUSH)
+        socket.connect(address)
+        return self._outlet(socket, reads=False)
+
+    def connect_dealer(self, address: str, identity: bytes) -> Outlet:
+        """Return a DEALER, to talk with the broker."""
+        socket = self._socket(zmq.DEALER)
+        socket.immediate = False
+        socket.setsockopt(zmq.IDENTITY, identity)
+        socket.connect(address)
+        return self._outlet(socket, reads=True)
+
+    def bind_router(self, address: str) -> Outlet:
+        """Return a ROUTER, for the broker; a new peer of an old name replaces it."""
+        socket = self._socket(zmq.ROUTER)
+        socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        socket.bind(address)
+        return self._outlet(socket, reads=True)
+
+    def receive(self, socket: zmq.Socket[bytes], most: int = 64) -> Iterator[list[zmq.Frame]]:
+        """Yield what has arrived, without copies, at most `most` messages."""
+        for _ in range(most):
+            try:
+                yield socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+
+    def close(self) -> None:
+        """Close everything; what was sent last still leaves, within half a second."""
+        self._context.destroy(_LINGER_MS)
+        os.close(self._bell)
+
+    def _socket(self, kind: int) -> zmq.Socket[bytes]:
+        socket = self._context.socket(kind)
+        socket.sndhwm = socket.rcvhwm = 0
+        socket.linger = _LINGER_MS
+        socket.immediate = True
+        socket.maxmsgsize = MAX_FRAME_BYTES
+        socket.reconnect_ivl, socket.reconnect_ivl_max = 10, 200
+        socket.heartbeat_ivl, socket.heartbeat_timeout = 1000, 10000
+        socket.copy_threshold = _SMALL_BYTES
+        return socket
+
+    def _outlet(self, socket: zmq.Socket[bytes], *, reads: bool) -> Outlet:
+        outlet = Outlet(socket)
+        self._outlets.append(outlet)
+        if reads:
+            self._poller.register(socket, zmq.POLLIN)
+        return outlet
+
+    def _reads(self, outlet: Outlet) -> int:
+        return zmq.POLLIN if outlet.socket.socket_type in _READS_TOO else 0
+
+    def _quieten(self, outlet: Outlet) -> None:
+        if self._reads(outlet):
+            self._poller.register(outlet.socket, zmq.POLLIN)
+        else:
+            self._poller.unregister(outlet.socket)
+
+
+_READS_TOO = (zmq.XPUB, zmq.DEALER, zmq.ROUTER)

@@ -1,0 +1,75 @@
+"""When may a head start the next iteration? The loop contract as a state machine. No I/O.
+
+The meaning of a pipe is that of a loop, pass after pass; what a user can observe of it is kept
+exactly, the rest is pipelined:
+
+* in **lockstep** iteration n+1 starts when n has ended at the last actors;
+* otherwise it starts when n has left the last gates, and fewer than `window` are under way.
+
+Where a pipe has several heads, the first of them leads: it starts an iteration when every head has
+what it needs for it (is *armed*), so that what they read belongs to one moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class Starter:
+    """What a leading head knows about its pipe.
+
+    Parameters
+    ----------
+    heads
+        Numbers of all heads of the pipe, the leading one first.
+    gates
+        Numbers of the last gates.
+    terminals
+        Numbers of the actors without a consumer.
+    lockstep
+        Whether an iteration waits for the end of the one before.
+    window
+        How many iterations may be under way.
+    """
+
+    def __init__(
+        self,
+        heads: Iterable[int],
+        gates: Iterable[int],
+        terminals: Iterable[int],
+        *,
+        lockstep: bool,
+        window: int,
+    ) -> None:
+        heads = tuple(heads)
+        self._armed = dict.fromkeys(heads, 0) if len(heads) > 1 else {}
+        self._done = dict.fromkeys(heads, 0)
+        self._passed = dict.fromkeys(terminals if lockstep else gates, 0)
+        self._window = 1 if lockstep else window
+        self._lockstep = lockstep
+
+    def armed(self, head: int, below: int) -> None:
+        """Note that `head` could start everything below `below`."""
+        _raise(self._armed, head, below)
+
+    def done(self, head: int, below: int) -> None:
+        """Note that what `head` made below `below` has ended everywhere."""
+        _raise(self._done, head, below)
+
+    def passed(self, actor: int, below: int) -> None:
+        """Note that everything below `below` has left that gate, or ended at that last actor."""
+        _raise(self._passed, actor, below)
+
+    @property
+    def permitted(self) -> int:
+        """Everything below this iteration may start."""
+        limits = [below + 1 for below in self._passed.values()]
+        if not self._lockstep or not limits:
+            limits.append(min(self._done.values()) + self._window)
+        limits += self._armed.values()
+        return min(limits)
+
+
+def _raise(table: dict[int, int], key: int, below: int) -> None:
+    if key in table and below > table[key]:
+        table[key] = below

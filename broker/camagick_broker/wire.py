@@ -1,0 +1,136 @@
+"""The fixed prefix of every message on the bus. No I/O.
+
+A message is one ZeroMQ multipart message: ``[topic]`` (multicast edges only), then one frame with
+this prefix and a msgpack body behind it, then the raw buffers that the body refers to. The prefix
+alone is enough to acknowledge, to order, to drop a duplicate or to pass a message on.
+
+======  ============  ==========================================================================
+offset  field         meaning
+======  ============  ==========================================================================
+0       magic         ``CSPY``
+4       version       1
+5       kind          what the message is, see `Kind`
+6       flags         reserved, 0
+8       run           8 random bytes: messages of another run are refused
+16      edge          number of the producer whose output the message is about
+20      sender        number of the actor that sends
+24      incarnation   how often the sender has been started, from 1
+28      attempt       how often the sender had been started when it first made this message
+32      generation    of the shared memory that the body refers to; 0 for none
+36      buffers       number of raw buffers behind this frame
+40      seq           iteration
+48      sent_ns       when it was sent, nanoseconds since the epoch; 0 for not said
+56      body          length of the body in bytes
+======  ============  ==========================================================================
+
+All numbers are little-endian and unsigned.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from typing import NamedTuple
+
+from camagick_broker.errors import LocalProtocolError, RemoteProtocolError
+
+MAGIC = b"CSPY"
+VERSION = 1
+PREFIX = struct.Struct("<4sBBH8sIIIIIIQQI")
+#: No frame of a message may be larger, in bytes; ZeroMQ itself refuses what is.
+MAX_FRAME_BYTES = 1 << 31
+MAX_BUFFERS = 4096
+
+
+class Kind(enum.IntEnum):
+    """What a message is."""
+
+    DATA = 1  # producer to consumer: one iteration
+    END = 2  # producer to consumer: there is no iteration `seq`, nor any after it
+    HELLO = 3  # consumer to producer: I am here, and expect `seq`
+    STATE = 4  # consumer to producer: everything below `seq` has ended downstream of me
+    RESEND = 5  # consumer to producer: send again from `seq`
+    STOP = 6  # consumer to producer: I want no more
+    LEFT = 7  # gate to head: everything below `seq` has left me
+    ENDED = 8  # last actor to head: everything below `seq` has ended
+    ARMED = 9  # head to leading head: I could start everything below `seq`
+    GO = 10  # leading head to head: start everything below `seq`
+    CONTROL = 11  # to and from the broker: the body says what
+
+
+class Head(NamedTuple):
+    """The prefix of one message, in words; see the module's table."""
+
+    kind: Kind
+    run: bytes
+    edge: int
+    sender: int
+    seq: int
+    incarnation: int = 1
+    attempt: int = 1
+    generation: int = 0
+    flags: int = 0
+    buffers: int = 0
+    sent_ns: int = 0
+
+
+def pack(head: Head, body: bytes = b"") -> bytes:
+    """Return the first frame of a message: prefix and body."""
+    try:
+        prefix = PREFIX.pack(
+            MAGIC, VERSION, head.kind, head.flags, head.run, head.edge, head.sender,
+            head.incarnation, head.attempt, head.generation, head.buffers, head.seq,
+            head.sent_ns, len(body),
+        )  # fmt: skip
+    except struct.error as error:
+        raise LocalProtocolError(f"cannot send {head}: {error}") from None
+    return prefix + body
+
+
+def unpack(frame: memoryview | bytes, run: bytes | None = None) -> tuple[Head, memoryview]:
+    """Take a first frame apart.
+
+    Parameters
+    ----------
+    frame
+        Prefix and body.
+    run
+        The run that it has to belong to; None for any.
+
+    Returns
+    -------
+    (Head, memoryview)
+        The prefix, and the body as a view into `frame`.
+
+    Raises
+    ------
+    RemoteProtocolError
+        With the reason, for anything that is not exactly such a frame.
+    """
+    view = memoryview(frame)
+    if len(view) < PREFIX.size:
+        raise RemoteProtocolError(f"{len(view)} bytes are no message, the prefix has {PREFIX.size}")
+    (
+        magic, version, kind, flags, its_run, edge, sender, incarnation, attempt, generation,
+        buffers, seq, sent_ns, length,
+    ) = PREFIX.unpack_from(view)  # fmt: skip
+    if magic != MAGIC:
+        raise RemoteProtocolError(f"{magic!r} is not {MAGIC!r}: not a message of caspy")
+    if version != VERSION:
+        raise RemoteProtocolError(f"protocol version {version}, this is version {VERSION}")
+    if run is not None and its_run != run:
+        raise RemoteProtocolError(f"a message of another run ({its_run.hex()})")
+    if kind not in _KINDS:
+        raise RemoteProtocolError(f"unknown kind of message: {kind}")
+    if len(view) != PREFIX.size + length or buffers > MAX_BUFFERS:
+        raise RemoteProtocolError(
+            f"{len(view)} bytes and {buffers} buffers, where the prefix says {length} bytes of body"
+        )
+    head = Head(
+        _KINDS[kind], its_run, edge, sender, seq, incarnation, attempt, generation, flags,
+        buffers, sent_ns,
+    )  # fmt: skip
+    return head, view[PREFIX.size :]
+
+
+_KINDS = {int(kind): kind for kind in Kind}

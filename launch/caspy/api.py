@@ -1,0 +1,60 @@
+"""The Python way in: the same objects as in one process, as actors on a bus."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from caspy.plan import DEFAULT_WINDOW, make_plan
+from caspy.supervisor import opened
+
+
+class RunFailed(Exception):  # noqa: N818 - named after what happened
+    """A run on the bus ended with an error; the actor that failed has logged it."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"the run ended with exit code {code}; its log says why")
+        self.code = code
+
+
+async def run(
+    *flows: Any, window: int = DEFAULT_WINDOW, count: int | None = None, bus: str | None = None
+) -> None:
+    """Run flows as actors on one bus, each processor in a process of its own.
+
+    Cancelling drains the pipes: what is under way still reaches the sinks.
+
+    Parameters
+    ----------
+    *flows
+        Flows, processors, or functions of (data, context); one pipe each. They are inherited by
+        fork, so anything goes; what they hold open must bear that.
+    window
+        How many iterations of a pipe may be under way at once.
+    count
+        End after so many iterations; None for no limit.
+    bus
+        Name of the bus; None makes one.
+
+    Raises
+    ------
+    PlanError
+        For flows that cannot be laid out.
+    RunFailed
+        When a processor failed.
+    """
+    from camagick.processor import wrap
+
+    plan = make_plan([wrap(flow) for flow in flows], window, count, bus)
+    with opened(plan) as supervisor:
+        supervisor.start()
+        try:
+            while supervisor.step(0):
+                await asyncio.sleep(0.02)
+        except asyncio.CancelledError:
+            supervisor.drain()
+            while supervisor.step(0.1):
+                pass
+            raise
+    if supervisor.exit_code:
+        raise RunFailed(supervisor.exit_code)

@@ -1,0 +1,253 @@
+"""The command line: the only file of the launcher that prints.
+
+What costs time to import is imported where it is used: ``caspy -h`` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from caspy import words as command_line
+from caspy.errors import PlanError, Problem
+from caspy.recipe import At
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from caspy.build import Built
+    from caspy.recipe import Flow
+
+_SUMMARY = """Plug devices, processing, plots and storage together.
+
+A pipe is read from left to right: --from-NAME is a source, --NAME a pipe, --to-NAME a sink, each
+followed by its arguments. `[ A B ]` runs A, then B; `{ A B }` runs both on the same data; a lone
+`,` separates independent pipes. `--NAME ?` explains one of them.
+"""
+
+_EXAMPLES = """
+\b
+Examples:
+  caspy --from-scratch random iffy=1 jedda=2048 --to-summary
+  caspy --from-epics EXAMPLE:jedda --reshape 64 32 --npfun sum axis=1 --to-summary
+  caspy --from-epics EXAMPLE:jedda { [ --npfun sum --rename {}_sum ] [ ] } --to-hdf5 my.h5#{tag}
+  caspy --from-epics ?            what this source does, and its options
+  caspy -list-all                 all sources, pipes and sinks
+  caspy -yaml ad-hoc.spy          run a recipe; -save FILE writes one
+"""
+
+_FORMATS = click.Choice(command_line.OPTIONS["plan"].choices)
+_FROM_1 = click.IntRange(min=1)
+_EXPECTED = {
+    "plan": "one of text, dot, mermaid, json",
+    "window": "a whole number from 1 on",
+    "count": "a whole number from 1 on",
+}
+
+
+class _Launcher(click.Command):
+    """A command whose options have a single dash and may stand anywhere in the pipeline."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Sort the words, check every option, and leave the accepted ones to click."""
+        done = command_line.sort(args)
+        by_name = {param.opts[0].lstrip("-"): param for param in self.params}
+        ctx.obj = done
+        accepted: list[str] = []
+        for given in done.options:
+            if given.name in ("h", "help"):
+                return super().parse_args(ctx, ["-h"])
+            if given.value is None:
+                accepted.append(f"-{given.name}")
+                continue
+            try:
+                by_name[given.name].type_cast_value(ctx, given.value)
+            except click.BadParameter:
+                text = f'option -{given.name}: "{given.value}" is not {_EXPECTED[given.name]}'
+                done.problems.append(Problem(text, given.value_at))
+            else:
+                accepted.append(f"-{given.name}={given.value}")
+        return super().parse_args(ctx, accepted)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return ["[options] PIPE"]
+
+
+@click.command(
+    cls=_Launcher,
+    help=_SUMMARY,
+    epilog=_EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option("-version", is_flag=True, help="Print the version.")
+@click.option("-list-all", is_flag=True, help="List all sources, pipes, sinks and flows.")
+@click.option("-save", metavar="FILE", help="Write the recipe as YAML ('-': here); run nothing.")
+@click.option("-yaml", metavar="FILE", help="Take the pipes from a file ('-': standard input).")
+@click.option("-plan", type=_FORMATS, help="Show actors, edges and window; run nothing.")
+@click.option("-window", type=_FROM_1, default=8, metavar="N", help="Iterations at once (8).")
+@click.option("-count", type=_FROM_1, metavar="N", help="End after N iterations.")
+@click.option("-bus", metavar="NAME", help="Name of the run, for ps and taps.")
+@click.pass_context
+def _caspy(ctx: click.Context, /, **options: Any) -> int:
+    """Do what the options say. Returns the exit code."""
+    return _Session(ctx.obj, options).run()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code: 0, 1 (a run failed) or 2 (it makes no sense).
+
+    Parameters
+    ----------
+    argv
+        The words behind the program's name; those of this process by default.
+    """
+    line = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run(line or ["-h"])
+        sys.stdout.flush()
+    except _Wrong as wrong:
+        _complain(line, wrong.problems)
+        return 2
+    except BrokenPipeError:  # `caspy -list-all | head`: nobody reads on, which is no error
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    return code if line else 2
+
+
+def _run(line: list[str]) -> int:
+    try:
+        with _caspy.make_context("caspy", line) as ctx:
+            return int(_caspy.invoke(ctx))
+    except click.exceptions.Exit as end:  # the help was printed
+        return end.exit_code
+
+
+class _Wrong(Exception):  # noqa: N818 - carries the user's mistakes
+    """The command line makes no sense."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = problems
+
+
+class _Session:
+    """One call of the program, after the options are known."""
+
+    def __init__(self, line: command_line.Sorted, options: dict[str, Any]) -> None:
+        self._words = line.words
+        self._problems = line.problems
+        self._at = {given.name: given.value_at for given in line.options}
+        self._options = options
+
+    def run(self) -> int:
+        """Return the exit code."""
+        if self._options["version"] and not self._problems:
+            from camagick import __version__
+
+            print(f"caspy {__version__}")
+            return 0
+        if self._options["list_all"] and not self._problems:
+            from caspy.describe import list_all
+
+            print(list_all(), end="")
+            return 0
+        pipes = self._recipe()
+        if pipes is None:
+            return 0
+        return self._execute(self._build(pipes))
+
+    def _recipe(self) -> list[Flow] | None:
+        """Return the pipes asked for; None where the user asked for help, and got it."""
+        from caspy.parse import parse
+
+        parsed = parse(self._words)
+        if parsed.asked:
+            from caspy.describe import explain
+
+            text, problems = explain(parsed.asked)
+            if problems:
+                raise _Wrong(problems)
+            print(text)
+            return None
+        source = self._options["yaml"]
+        if source is None:
+            self._problems += parsed.problems
+            if not parsed.pipes and not self._problems:
+                text = "there is no pipe to do this with (caspy -h shows examples)"
+                self._problems.append(Problem(text, next(iter(self._at.values()), At())))
+            return parsed.pipes
+        if self._words:
+            text = "with -yaml the pipes come from the file: this word is too much"
+            self._problems.append(Problem(text, self._words[0].at))
+        from caspy import yamlfile
+
+        pipes, problems = yamlfile.load(source, self._at["yaml"])
+        self._problems += problems
+        return pipes
+
+    def _build(self, pipes: list[Flow]) -> Built:
+        """Return the flow objects; raises where anything is wrong anywhere."""
+        from caspy import log
+        from caspy.build import build
+
+        log.configure()
+        only_save = self._options["save"] is not None and self._options["plan"] is None
+        built = build(pipes, construct=not only_save)
+        if self._problems or built.problems:
+            raise _Wrong([*self._problems, *built.problems])
+        return built
+
+    def _execute(self, built: Built) -> int:
+        """Save, show or run."""
+        options = self._options
+        if options["save"] is not None:
+            from caspy.yamlfile import dumps
+
+            _save(dumps(built.pipes), options["save"], self._at["save"])
+            if options["plan"] is None:
+                return 0
+        from caspy.plan import make_plan
+
+        try:
+            plan = make_plan(
+                built.flows, window=options["window"], count=options["count"], bus=options["bus"]
+            )
+        except PlanError as error:
+            raise _Wrong([Problem(str(error))]) from error
+        if options["plan"] is not None:
+            from caspy.render import render
+
+            print(render(plan, options["plan"]).rstrip("\n"))
+            return 0
+        from caspy.supervisor import execute
+
+        return int(execute(plan))
+
+
+def _save(text: str, target: str, at: At) -> None:
+    """Write a recipe to a file, or to standard output."""
+    if target == "-":
+        print(text, end="")
+        return
+    try:
+        Path(target).write_text(text, encoding="utf-8")
+    except OSError as error:
+        reason = f"cannot write {target}: {error.strerror or error}"
+        raise _Wrong([Problem(reason, at)]) from error
+
+
+def _complain(line: Sequence[str], problems: Sequence[Problem]) -> None:
+    """Print every problem: what is wrong, and below it where."""
+    for problem in sorted(problems, key=lambda problem: problem.at.word):
+        print(command_line.report(line, problem), file=sys.stderr)
+        if problem.cause is not None and os.environ.get("CASPY_LOG_LEVEL", "").upper() == "DEBUG":
+            import traceback
+
+            traceback.print_exception(problem.cause)

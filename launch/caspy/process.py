@@ -1,0 +1,66 @@
+"""One child process: how it is forked, named, and never outlives its parent."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+from setproctitle import setproctitle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PR_SET_PDEATHSIG = 1
+log = logging.getLogger(__name__)
+
+
+def fork(title: str, work: Callable[[], int]) -> int:
+    """Fork a process that does `work` and exits with what it returns; return its pid.
+
+    The child is in a session of its own, so that Ctrl-C reaches the launcher alone, and is killed
+    when the launcher dies, however that happens.
+
+    Must be called from the main thread: the kernel ties the child to the thread that made it.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 70
+    try:
+        _become_child(title, parent)
+        code = work()
+    except BaseException as error:
+        log.exception('msg="%s: %s" process="%s"', type(error).__name__, error, title)
+        log.debug("%s", traceback.format_exc())
+    finally:
+        _flush_quietly()
+        os._exit(code)
+
+
+def _become_child(title: str, parent: int) -> None:
+    os.setsid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(1)
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    setproctitle(title)
+
+
+def _flush_quietly() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # the reader has gone: nobody is left to tell
+            continue

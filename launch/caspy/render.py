@@ -1,0 +1,102 @@
+"""A plan as text, and as dot, mermaid and JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from caspy.plan import Actor, Plan
+
+FORMATS = ("text", "dot", "mermaid", "json")
+
+
+def render(plan: Plan, form: str = "text") -> str:
+    """Return a plan in one of `FORMATS`."""
+    return {"text": _text, "dot": _dot, "mermaid": _mermaid, "json": _json}[form](plan)
+
+
+def _text(plan: Plan) -> str:
+    lines = [f"bus {plan.bus}, {len(plan.actors)} actors"]
+    for service in plan.services:
+        lines.append(f"  helper  {service}")
+    for number, pipe in enumerate(plan.pipes, 1):
+        lines.append(f"pipe {number}, {pipe.why}")
+        width = max(len(actor.name) for actor in pipe.actors)
+        names = _names(plan)
+        for actor in pipe.actors:
+            to = ", ".join(names[consumer] for consumer in actor.consumers)
+            socket = f"{_socket(actor)} -> {to}" if to else ""
+            joins = f"  joins {len(actor.inputs)}" if len(actor.inputs) > 1 else ""
+            kind = f"{actor.node.role:<6}"
+            lines.append(f"  {kind}  {actor.name:<{width}}  {socket}{joins}".rstrip())
+    return "\n".join(lines)
+
+
+def _socket(actor: Actor) -> str:
+    return "XPUB/SUB" if len(actor.consumers) > 1 else "PUSH/PULL"
+
+
+def _names(plan: Plan) -> dict[int, str]:
+    return {actor.number: actor.name for actor in plan.actors}
+
+
+def _edges(plan: Plan) -> Iterator[tuple[Actor, int]]:
+    for actor in plan.actors:
+        for consumer in actor.consumers:
+            yield actor, consumer
+
+
+def _dot(plan: Plan) -> str:
+    shapes = {"source": "invhouse", "pipe": "box", "sink": "house"}
+    lines = [f'digraph "{plan.bus}" {{', "  rankdir=LR;"]
+    for actor in plan.actors:
+        lines.append(f'  a{actor.number} [label="{actor.name}", shape={shapes[actor.node.role]}];')
+    for actor, consumer in _edges(plan):
+        style = ", style=bold" if len(actor.consumers) > 1 else ""
+        lines.append(f'  a{actor.number} -> a{consumer} [label="{_socket(actor)}"{style}];')
+    lines.append("}")
+    return "\n".join(lines)
+
+
+def _mermaid(plan: Plan) -> str:
+    lines = ["flowchart LR"]
+    for actor in plan.actors:
+        opening, closing = {"source": ("([", "])"), "pipe": ("[", "]"), "sink": ("[(", ")]")}[
+            actor.node.role
+        ]
+        lines.append(f'  a{actor.number}{opening}"{actor.name}"{closing}')
+    for actor, consumer in _edges(plan):
+        arrow = "==>" if len(actor.consumers) > 1 else "-->"
+        lines.append(f"  a{actor.number} {arrow}|{_socket(actor)}| a{consumer}")
+    return "\n".join(lines)
+
+
+def _json(plan: Plan) -> str:
+    names = _names(plan)
+    pipes: list[dict[str, Any]] = [
+        {
+            "lockstep": pipe.lockstep,
+            "why": pipe.why,
+            "heads": [names[number] for number in pipe.heads],
+            "gates": [names[number] for number in pipe.gates],
+            "actors": [
+                {
+                    "name": actor.name,
+                    "role": actor.node.role,
+                    "inputs": [names[number] for number in actor.inputs],
+                    "consumers": [names[number] for number in actor.consumers],
+                    "edge": _socket(actor) if actor.consumers else None,
+                }
+                for actor in pipe.actors
+            ],
+        }
+        for pipe in plan.pipes
+    ]
+    content = {
+        "bus": plan.bus, "window": plan.window, "count": plan.count,
+        "services": plan.services, "pipes": pipes,
+    }  # fmt: skip
+    return json.dumps(content, indent=2)

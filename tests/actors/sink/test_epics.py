@@ -1,0 +1,121 @@
+"""--to-epics into a real C IOC."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from camagick.data import Data
+from camagick.errors import BadOption
+from camagick.sink.epics import Processor
+from tests.servers.ioc import SoftIoc, ca, caget, softioc_c  # noqa: F401 - fixtures
+
+Start = Callable[[str], SoftIoc]
+
+DB = """
+record(ao, "$(P)x") { }
+record(longout, "$(P)n") { }
+record(bo, "$(P)mark") { field(ZNAM, "idle") field(ONAM, "busy") }
+record(stringout, "$(P)s") { }
+record(waveform, "$(P)text") { field(FTVL, "CHAR") field(NELM, "100") }
+record(waveform, "$(P)w") { field(FTVL, "DOUBLE") field(NELM, "8") }
+record(ao, "$(P)ro") { field(ASG, "NOWRITE") field(DISP, "1") }
+"""
+
+
+@contextlib.asynccontextmanager
+async def running(*args: Any, **kwargs: Any) -> AsyncIterator[Processor]:
+    sink = Processor(*args, **kwargs)
+    try:
+        await sink.startup()
+        async with asyncio.timeout(60):
+            yield sink
+    finally:
+        await sink.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("x", np.float64(2.5), "2.5"),
+        ("x", np.array([0.5]), "0.5"),
+        ("x", 3, "3"),
+        ("n", np.int64(-7), "-7"),
+        ("n", np.float64(4.0), "4"),
+        ("n", np.bool_(True), "1"),
+        ("mark", 1, "busy"),
+        ("mark", np.zeros(1), "idle"),
+        ("mark", "busy", "busy"),
+        ("s", "Grün", "Grün"),
+        ("w", np.arange(6).reshape(2, 3), "6 0 1 2 3 4 5"),
+        ("w", np.arange(3, dtype=">f4"), "3 0 1 2"),
+        ("text", "long " * 15, ("long " * 15).strip()),
+    ],
+)
+def test_values(softioc_c: Start, name: str, value: Any, read: str) -> None:  # noqa: F811
+    ioc = softioc_c(DB)
+
+    async def run() -> Data:
+        async with running(a=f"TEST:{name}") as sink:
+            return await sink(Data({"b": 1, "a": value, "c": 2}))
+
+    assert dict(asyncio.run(run())) == {"b": 1, "c": 2}
+    words = ["-S"] if name == "text" else []
+    assert caget(ioc.env, "-t", *words, f"TEST:{name}") == read
+
+
+def test_errors_name_pv_and_value_and_cost_little(
+    softioc_c: Start, caplog: pytest.LogCaptureFixture  # noqa: F811
+) -> None:
+    ioc = softioc_c(DB)
+
+    async def run() -> float:
+        async with running(
+            gone="TEST:nosuch", x="TEST:x", absent="TEST:n", s="TEST:s", timeout=1.0
+        ) as sink:
+            start = time.monotonic()
+            for number in (1, 2):
+                await sink({"gone": 1.5, "x": number, "s": "y" * 60})
+            assert sink.failures == 6
+            return time.monotonic() - start
+
+    assert asyncio.run(run()) < 6
+    assert caget(ioc.env, "-t", "TEST:x") == "2"
+    errors = [record.message for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == 3
+    text = "\n".join(errors)
+    assert 'pv=TEST:nosuch tag=gone value=1.5 reason="not connected"' in text
+    assert 'pv=TEST:n tag=absent value=- reason="no such tag"' in text
+    assert "pv=TEST:s" in text
+
+
+def test_a_pv_that_appears_later_is_written(
+    softioc_c: Start, ca: dict[str, str]  # noqa: F811
+) -> None:
+    ioc = softioc_c(DB)
+    ioc.kill()
+
+    async def run() -> None:
+        async with running(x="TEST:x", timeout=0.3) as sink:
+            await sink({"x": 1.0})
+            await asyncio.to_thread(ioc.start)
+            while sink.failures:
+                sink.failures = 0
+                await sink({"x": 2.0})
+
+    asyncio.run(run())
+    assert caget(ioc.env, "-t", "TEST:x") == "2"
+
+
+def test_bad_options() -> None:
+    with pytest.raises(BadOption, match="needs a tag"):
+        Processor()
+    with pytest.raises(BadOption, match="more than 0"):
+        Processor(timeout=0, a="b")

@@ -1,0 +1,337 @@
+"""--from-epics against a real C IOC and real caput."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from camagick.data import Data
+from camagick.errors import BadOption
+from camagick.processor import Placement
+from camagick.service.ca_queues import Clustered, Every
+from camagick.service.ca_trigger import Guide
+from camagick.source.epics import Processor
+from tests.servers.ioc import SoftIoc, ca, caput, softioc_c, until  # noqa: F401 - fixtures
+
+Start = Callable[[str], SoftIoc]
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+DB = """
+record(ao, "$(P)x") { field(VAL, "1.5") field(PINI, "YES") field(EGU, "mm") field(PREC, "3")
+                      field(HIGH, "10") field(HSV, "MINOR") }
+record(ao, "$(P)y") { field(VAL, "2.5") field(PINI, "YES") }
+record(longout, "$(P)n") { field(VAL, "0") field(PINI, "YES") }
+record(bo, "$(P)mark") { field(VAL, "0") field(PINI, "YES") field(ZNAM, "idle") field(ONAM, "busy") }
+record(stringout, "$(P)s") { field(VAL, "gruen") field(PINI, "YES") }
+record(waveform, "$(P)text") { field(FTVL, "CHAR") field(NELM, "100") }
+record(waveform, "$(P)w") { field(FTVL, "DOUBLE") field(NELM, "8") }
+record(waveform, "$(P)i") { field(FTVL, "SHORT") field(NELM, "8") }
+record(waveform, "$(P)big") { field(FTVL, "DOUBLE") field(NELM, "1000000") }
+record(dfanout, "$(P)set") { field(OUTA, "$(P)x PP") field(OUTB, "$(P)y PP") }
+"""
+
+
+@contextlib.asynccontextmanager
+async def running(*args: Any, alone: bool = True, **kwargs: Any) -> AsyncIterator[Processor]:
+    source = Processor(*args, **kwargs)
+    source.placement = Placement(alone=alone)
+    try:
+        await source.startup()
+        async with asyncio.timeout(60):
+            yield source
+    finally:
+        await source.shutdown()
+
+
+async def put(ioc: SoftIoc, name: str, *values: Any) -> None:
+    await asyncio.to_thread(ioc.put, name, *values)
+
+
+async def quiet(source: Processor, seconds: float = 0.4) -> bool:
+    """Tell whether nothing comes for a while."""
+    try:
+        async with asyncio.timeout(seconds):
+            await source.ready()
+    except TimeoutError:
+        return True
+    return False
+
+
+def test_values_and_what_is_known_about_them(softioc_c: Start) -> None:  # noqa: F811
+    ioc = softioc_c(DB)
+    ioc.put("w", 1, 2, 3)
+    ioc.put("i", 4, 5)
+    assert caput(ioc.env, "-S", "TEST:text", "Grün").returncode == 0
+
+    async def run() -> Data:
+        names = ["TEST:x", "TEST:n", "TEST:mark", "TEST:s", "TEST:text", "TEST:w", "TEST:i"]
+        async with running(*names, big="TEST:big") as source:
+            return await source()
+
+    data = asyncio.run(run())
+    assert list(data) == [*(f"TEST_{name}" for name in ("x", "n", "mark", "s", "text", "w", "i")), "big"]
+    assert data["TEST_x"] == 1.5
+    assert isinstance(data["TEST_x"], np.float64)
+    assert isinstance(data["TEST_n"], np.int32)
+    assert data["TEST_mark"] == 0
+    assert isinstance(data["TEST_mark"], np.integer)
+    assert data["TEST_s"] == "gruen"
+    assert data["TEST_text"] == "Grün"
+    np.testing.assert_array_equal(data["TEST_w"], [1.0, 2.0, 3.0])
+    assert data["TEST_w"].dtype.str == np.dtype(float).str
+    assert data["TEST_i"].dtype == np.int16
+    assert data["big"].shape == (0,)
+    known = data.attributes("TEST_x")
+    assert (known["units"], known["precision"], known["severity"]) == ("mm", 3, 0)
+    assert known["timestamp"] > 1.7e9
+    assert data.attributes("TEST_mark")["enum_strings"] == ["idle", "busy"]
+
+
+def test_severity_travels(softioc_c: Start) -> None:  # noqa: F811
+    ioc = softioc_c(DB)
+    ioc.put("x", 11)
+
+    async def run() -> Data:
+        async with running("TEST:x") as source:
+            return await source()
+
+    known = asyncio.run(run()).attributes("TEST_x")
+    assert (known["severity"], known["status"]) == (1, 4)  # MINOR, HIGH
+
+
+def test_every_loses_none(softioc_c: Start) -> None:  # noqa: F811
+    ioc = softioc_c(DB)
+    count = 40
+
+    async def run() -> list[int]:
+        async with running("TEST:n") as source, asyncio.TaskGroup() as group:
+            seen = [int((await source())["TEST_n"])]
+
+            async def write() -> None:
+                for number in range(1, count + 1):
+                    await put(ioc, "n", number)
+
+            writing = group.create_task(write())
+            await writing  # none is read meanwhile: all have to wait in the queue
+            while seen[-1] != count:
+                seen.append(int((await source())["TEST_n"]))
+            return seen
+
+    assert asyncio.run(run()) == list(range(count + 1))
+
+
+def test_beside_others_the_newest(softioc_c: Start) -> None:  # noqa: F811
+    ioc = softioc_c(DB)
+
+    async def run() -> None:
+        async with running("TEST:n", alone=False) as source:
+            assert (await source())["TEST_n"] == 0
+            for number in (1, 2, 3):
+                await put(ioc, "n", number)
+            async with running("TEST:n", alone=False) as other:  # what it sees, the first has, too
+                while (await other())["TEST_n"] != 3:
+                    pass
+            while (row := await source())["TEST_n"] != 3:
+                assert row["TEST_n"] in (1, 2)
+            assert await quiet(source)
+
+    asyncio.run(run())
+
+
+def test_one_row_per_set_of_updates(softioc_c: Start) -> None:  # noqa: F811
+    ioc = softioc_c(DB)
+
+    async def run() -> None:
+        async with running("TEST:y", "TEST:x", dwell=0.3) as source:
+            assert list((await source()).items()) == [("TEST_y", 2.5), ("TEST_x", 1.5)]
+            for value in (3.0, 4.0, 5.0):
+                await put(ioc, "set", value)
+                assert dict(await source()) == {"TEST_x": value, "TEST_y": value}
+            assert await quiet(source, 0.6)
+
+    asyncio.run(run())
+
+
+def test_hasty_and_thorough(softioc_c: Start) -> None:  # noqa: F811
+    ioc = softioc_c(DB)
+
+    async def run() -> None:
+        async with running("TEST:x", "TEST:y", mode="hasty") as hasty:
+            while "TEST_y" not in await hasty():
+                pass
+            await put(ioc, "x", 7)
+            assert dict(await hasty()) == {"TEST_x": 7.0}
+        async with running("TEST:x", "TEST:y", mode="thorough") as thorough:
+            await thorough()
+            await put(ioc, "x", 8)
+            assert await quiet(thorough)
+            await put(ioc, "y", 9)
+            assert dict(await thorough()) == {"TEST_x": 8.0, "TEST_y": 9.0}
+
+    asyncio.run(run())
+
+
+def test_continuous_does_not_wait(softioc_c: Start) -> None:  # noqa: F811
+    softioc_c(DB)
+
+    async def run() -> None:
+        async with running("TEST:x", mode="continuous", dwell=0.01) as source:
+            while not await source():
+                pass
+            assert [dict(await source()) for _ in range(3)] == [{"TEST_x": 1.5}] * 3
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("when", ['"TEST:mark==0"', "TEST:mark==idle and TEST:n>=0"])
+def test_guided(softioc_c: Start, when: str) -> None:  # noqa: F811
+    ioc = softioc_c(DB)
+
+    async def run() -> None:
+        async with running("TEST:x", when=when) as source:
+            assert dict(await source()) == {"TEST_x": 1.5}  # fulfilled from the start
+            await put(ioc, "x", 2)
+            assert await quiet(source)
+            await put(ioc, "mark", 1)
+            await put(ioc, "x", 3)
+            assert await quiet(source)
+            await put(ioc, "mark", 0)
+            assert dict(await source()) == {"TEST_x": 3.0}
+            assert await quiet(source)
+
+    asyncio.run(run())
+
+
+def test_large_arrays(softioc_c: Start) -> None:  # noqa: F811
+    from camagick.sink.epics import Processor as Sink
+
+    softioc_c(DB)
+    large = np.arange(1_000_000.0)
+
+    async def run() -> Any:
+        sink = Sink(large="TEST:big", timeout=10.0)
+        await sink.startup()
+        async with running("TEST:big") as source:
+            await source()
+            assert dict(await sink(Data({"large": large}))) == {}
+            row = await source()
+        await sink.shutdown()
+        return row["TEST_big"]
+
+    np.testing.assert_array_equal(asyncio.run(run()), large)
+
+
+def test_a_missing_pv_is_named_and_waited_for(
+    softioc_c: Start, caplog: pytest.LogCaptureFixture  # noqa: F811
+) -> None:
+    softioc_c(DB)
+
+    async def run() -> None:
+        async with running("TEST:x", "TEST:nosuch", timeout=0.5) as source:
+            assert dict(await source()) == {"TEST_x": 1.5}
+            await asyncio.to_thread(until, lambda: "does not answer" in caplog.text)
+
+    asyncio.run(run())
+    lines = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert lines == ['msg="PV does not answer" pv=TEST:nosuch']
+
+
+def test_ioc_dies_and_comes_back(
+    softioc_c: Start, caplog: pytest.LogCaptureFixture  # noqa: F811
+) -> None:
+    ioc = softioc_c(DB)
+
+    async def run() -> list[float]:
+        async with running("TEST:x") as source:
+            seen = [float((await source())["TEST_x"])]
+            ioc.kill()
+            await asyncio.to_thread(until, lambda: "PV disconnected" in caplog.text)
+            await asyncio.to_thread(ioc.start)
+            seen.append(float((await source())["TEST_x"]))
+            await put(ioc, "x", 4)
+            while seen[-1] != 4:
+                seen.append(float((await source())["TEST_x"]))
+            await asyncio.to_thread(until, lambda: "PV connected again" in caplog.text)
+            return seen
+
+    assert asyncio.run(run()) == [1.5, 1.5, 4.0]
+    assert caplog.text.count("PV disconnected") == 1
+    assert caplog.text.count("PV connected again") == 1
+
+
+def test_ready_may_be_cancelled(softioc_c: Start) -> None:  # noqa: F811
+    ioc = softioc_c(DB)
+
+    async def run() -> None:
+        async with running("TEST:n") as source:
+            await source()
+            await put(ioc, "n", 5)
+            for _ in range(50):
+                await quiet(source, 0.01)
+            await source.ready()
+            await source.ready()
+            assert (await source())["TEST_n"] == 5
+            assert await quiet(source)
+
+    asyncio.run(run())
+
+
+class _Reading:
+    def __init__(self, value: Any, timestamp: float = 0.0) -> None:
+        self.value, self.attributes = value, {"timestamp": timestamp}
+
+
+def test_clusters_by_source_time() -> None:
+    trigger = Clustered(["a", "b"], 0.1)
+    for name, value, when in [("a", 1, 1.0), ("a", 2, 2.0), ("b", 2, 2.05), ("b", 3, 3.0), ("a", 3, 3.1)]:
+        trigger.event(name, _Reading(value, when))
+    rows = []
+    while trigger.pending():
+        rows.append({name: reading.value for name, reading in trigger.take().items()})
+    assert rows == [{"a": 2, "b": 2}, {"a": 3, "b": 3}]
+
+
+def test_the_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Every, "ROWS", 3)
+    trigger = Every(["a"])
+    for number in range(5):
+        trigger.event("a", _Reading(number))
+    assert trigger.overruns == 2
+    assert [trigger.take()["a"].value for _ in range(3)] == [2, 3, 4]
+    assert not trigger.pending()
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "holds"),
+    [("P==0", 0, True), ("P!=0", 0, False), ("P < 2.5", 2, True), ("'P>=2'", 2, True),
+     ('P=="ready"', "ready", True), ("P>1", "text", False), ("P.RBV<=3", np.array([1, 3]), True)],
+)
+def test_conditions(text: str, value: Any, holds: bool) -> None:  # noqa: FBT001
+    guide = Guide(text)
+    assert guide.turns({guide.pvs[0]: _Reading(value)}) is holds
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "text"),
+    [((), {}, "needs a PV"), (("x",), {"mode": "fast"}, "every, sloppy"),
+     (("x",), {"mode": "guided"}, "when="), (("x",), {"when": "P=1"}, "PV==VALUE"),
+     (("x",), {"mode": "hasty", "when": "P==1"}, "only mode=guided"),
+     (("x",), {"dwell": -1.0}, "0 or more"), (("x", "x"), {}, "comes twice")],
+)
+def test_bad_options(args: Any, kwargs: Any, text: str) -> None:
+    with pytest.raises(BadOption, match=text):
+        Processor(*args, **kwargs)
+
+
+def test_tags_and_channels() -> None:
+    source = Processor("iffy", "A:b.RBV", "x.y", prefix="P:", suffix=".VAL", img="DET:img")
+    assert source._tags == {
+        "iffy": "P:iffy.VAL", "A_b_RBV": "P:A:b.RBV.VAL", "x.y": "P:x.y.VAL", "img": "DET:img",
+    }

@@ -1,0 +1,120 @@
+"""--from-ioc, written to by a real caput."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from camagick.errors import BadOption
+from camagick.source.ioc import Processor
+from tests.servers.ioc import ca, caget, caput  # noqa: F401 - a fixture
+
+
+@contextlib.asynccontextmanager
+async def running(**kwargs: Any) -> AsyncIterator[Processor]:
+    source = Processor(**kwargs)
+    try:
+        await source.startup()
+        async with asyncio.timeout(60):
+            yield source
+    finally:
+        await source.shutdown()
+
+
+async def waits(source: Processor) -> bool:
+    try:
+        async with asyncio.timeout(0.3):
+            await source.ready()
+    except TimeoutError:
+        return True
+    return False
+
+
+async def put(env: dict[str, str], *words: str) -> int:
+    return (await asyncio.to_thread(caput, env, *words)).returncode
+
+
+def test_as_in_the_document(ca: dict[str, str]) -> None:  # noqa: F811
+    async def run() -> list[Any]:
+        async with running(var="ene(0.0)", prefix="EXAMPLE:") as source:
+            seen = [await source()]
+            for value in ("3.14", "6.28", "6.28"):
+                assert await waits(source)
+                assert await put(ca, "EXAMPLE:ene", value) == 0
+                seen.append(await source())
+            assert await waits(source)
+            return seen
+
+    rows = asyncio.run(run())
+    assert [row["var"] for row in rows] == [0.0, 3.14, 6.28, 6.28]
+    assert str(rows[1]["var"]) == "3.14"
+
+
+def test_types_and_order(ca: dict[str, str]) -> None:  # noqa: F811
+    async def run() -> dict[str, Any]:
+        async with running(
+            name="name(sample 1)", scan="scan(7)", mark="mark", empty="empty()", rate="rate(1.5)"
+        ) as source:
+            first = await source()
+            assert await put(ca, "scan", "12") == 0
+            assert await put(ca, "name", "other") == 0
+            second = await source()
+            assert list(second) == list(first)
+            assert (second["scan"], second["name"]) == (12, "other")
+            assert await asyncio.to_thread(caget, ca, "-t", "rate") == "1.5"
+            return first
+
+    row = asyncio.run(run())
+    assert list(row.items()) == [
+        ("name", "sample 1"), ("scan", 7), ("mark", 0.0), ("empty", 0.0), ("rate", 1.5),
+    ]
+    assert f"{row['scan']:03d}" == "007"
+    assert isinstance(row["mark"], np.float64)
+
+
+@pytest.mark.parametrize("hang", [False, 0, "no", "False"])
+def test_without_hang_nothing_waits(ca: dict[str, str], hang: Any) -> None:  # noqa: F811
+    async def run() -> None:
+        async with running(scan="scan(0)", hang=hang) as source:
+            assert [(await source())["scan"] for _ in range(3)] == [0, 0, 0]
+
+    asyncio.run(run())
+
+
+def test_suppress(ca: dict[str, str]) -> None:  # noqa: F811
+    async def run() -> None:
+        async with running(scan="scan(1)", suppress="initial,same") as source:
+            assert await waits(source)
+            assert await put(ca, "scan", "1") != 0  # refused, as it is equal
+            assert await waits(source)
+            assert await put(ca, "scan", "2") == 0
+            assert (await source())["scan"] == 2
+
+    asyncio.run(run())
+
+
+def test_a_bad_put_harms_nobody(ca: dict[str, str]) -> None:  # noqa: F811
+    async def run() -> None:
+        async with running(scan="scan(1)") as source:
+            await source()
+            assert await put(ca, "scan", "many") != 0
+            assert await waits(source)
+            assert await put(ca, "scan", "3") == 0
+            assert (await source())["scan"] == 3
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "text"),
+    [({}, "needs a PV"), ({"a": "x(1"}, "PV\\(initial\\)"), ({"a": "x", "hang": "maybe"}, "yes or no"),
+     ({"a": "x", "suppress": "all"}, "initial, same"), ({"a": "x", "b": "x"}, "two tags")],
+)
+def test_bad_options(kwargs: Any, text: str) -> None:
+    with pytest.raises(BadOption, match=text):
+        Processor(**kwargs)
