@@ -10,7 +10,7 @@ from typing import Any
 
 from camagick.data import Data
 from camagick.processor import EndOfData
-from camagick.walk import place
+from camagick.walk import check_each_once, place
 
 
 class PipeExecutor:
@@ -41,6 +41,7 @@ class PipeExecutor:
         count
             How many iterations to do; None for no limit.
         """
+        check_each_once(self.flow)
         place(self.flow)
         async with _until_signalled():
             try:

@@ -83,15 +83,18 @@ class Merger:
         return _merged(rows)
 
     def _merge_context(self, parts: Sequence[Part]) -> Data:
-        context = parts[0].context.copy() if parts else Data()
-        for part in parts[1:]:
+        context = Data()
+        set_before: set[str] = set()
+        for part in parts:
             for key in part.context:
-                mark = _mark(part.context, key)
-                if key not in context:
-                    context.take(part.context, [key])
-                elif mark.origin != _mark(context, key).origin and mark.maker in part.members:
+                is_set = _mark(part.context, key).maker in part.members
+                if key in context and not is_set:
+                    continue
+                if key in set_before:
                     self._warn(f"context key {key} is set by several branches: the later one wins")
-                    context.take(part.context, [key])
+                if is_set:
+                    set_before.add(key)
+                context.take(part.context, [key])
         return context
 
     def _warn(self, text: str) -> None:

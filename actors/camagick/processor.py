@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from camagick.data import Data, adopt
+from camagick.data import Data, Mark, adopt
 from camagick.errors import DuplicateTag
 
 Role = Literal["source", "pipe", "sink"]
@@ -143,7 +143,12 @@ class ProcessorBase:
         wait = self.due()
         if wait > 0:
             await asyncio.sleep(wait)
-        return self.process(Data.of(data), Data.of(context))
+        known = Data.of(context)
+        result = self.process(Data.of(data), known)
+        if context is not None and known is not context:  # a caller's plain dictionary
+            context.clear()
+            context.update(known)
+        return result
 
 
 class FunctionProcessor(ProcessorBase):
@@ -202,10 +207,9 @@ def conclude(node: ProcessorBase, made: Result, data: Data, context: Data, befor
         raise TypeError(f"{node.name} returned {type(made).__name__}, not a dictionary of tags")
     for tag in context:
         if tag not in before or context[tag] is not before[tag]:
-            mark = context.mark(tag)
-            if mark is None:
-                context.describe(tag, {})
-                context.marks[tag] = context.marks[tag]._replace(maker=node.serial)
+            # Whatever it was made of, it became context here: branches are told apart by that.
+            known = context.attributes(tag)
+            context.marks[tag] = Mark(node.serial, tag, known, context[tag])
     result = adopt(node.serial, made, data, keep_attributes=node.keeps_attributes)
     if node.role == "source" and data:
         double = next((tag for tag in result if tag in data and result[tag] is not data[tag]), None)

@@ -23,6 +23,21 @@ def is_alone(flow: Any) -> bool:
     return sum(node.role == "source" for node in nodes) == 1 and not any(n.paces for n in nodes)
 
 
+def check_each_once(flow: Any) -> None:
+    """Refuse a processor object that stands in a flow twice: it has one state and one number.
+
+    Raises
+    ------
+    ValueError
+        Names the processor.
+    """
+    seen: set[int] = set()
+    for node in leaves(flow):
+        if node.serial in seen:
+            raise ValueError(f"the same {node.name} object stands twice in the flow: make two")
+        seen.add(node.serial)
+
+
 def place(flow: Any, run: str = "", run_dir: str = "") -> None:
     """Tell every processor of a flow where it stands."""
     placement = Placement(is_alone(flow), run, run_dir)

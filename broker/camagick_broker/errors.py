@@ -12,7 +12,15 @@ class LocalProtocolError(BusError):
 
 
 class RemoteProtocolError(BusError):
-    """A peer sent what the protocol does not allow; the message is dropped, we live on."""
+    """A peer sent what the protocol does not allow; the message is dropped, we live on.
+
+    The text is ``kind: particulars``, so that each kind needs to be logged only once.
+    """
+
+    @property
+    def kind(self) -> str:
+        """What sort of fault it is, without the particulars."""
+        return str(self).partition(":")[0]
 
 
 class AddressError(BusError):

@@ -176,7 +176,7 @@ class Port:
         return outlet
 
     def _reads(self, outlet: Outlet) -> int:
-        return zmq.POLLIN if outlet.socket.socket_type in _READS_TOO else 0
+        return zmq.POLLIN if outlet.socket.type in _READS_TOO else 0
 
     def _quieten(self, outlet: Outlet) -> None:
         if self._reads(outlet):

@@ -78,7 +78,9 @@ class ActorProtocol:
     def __init__(self, wiring: Wiring) -> None:
         self.wiring = wiring
         self.effects: list[Any] = []
-        self.out: OutEdge[list[Any]] | None = OutEdge(wiring.consumers) if wiring.consumers else None
+        self.out: OutEdge[list[Any]] | None = (
+            OutEdge(wiring.consumers) if wiring.consumers else None
+        )
         self.inputs = {number: InEdge[Arrived](wiring.window + 1) for number in wiring.inputs}
         self._join = Join(list(self.inputs.values()))
         self._starter = Starter(

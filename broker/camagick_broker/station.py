@@ -13,7 +13,14 @@ from camagick_broker import address
 from camagick_broker.control import hear, say
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.port import TOPIC, Outlet, Port
-from camagick_broker.protocol import ActorProtocol, Arrived, Deliver, ToConsumers, ToLoop, ToProducer
+from camagick_broker.protocol import (
+    ActorProtocol,
+    Arrived,
+    Deliver,
+    ToConsumers,
+    ToLoop,
+    ToProducer,
+)
 from camagick_broker.wire import Kind, unpack
 from camagick_broker.wiring import Wiring
 

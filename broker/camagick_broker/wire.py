@@ -37,6 +37,7 @@ from camagick_broker.errors import LocalProtocolError, RemoteProtocolError
 MAGIC = b"CSPY"
 VERSION = 1
 PREFIX = struct.Struct("<4sBBH8sIIIIIIQQI")
+RUN_BYTES = 8
 #: No frame of a message may be larger, in bytes; ZeroMQ itself refuses what is.
 MAX_FRAME_BYTES = 1 << 31
 MAX_BUFFERS = 4096
@@ -75,7 +76,21 @@ class Head(NamedTuple):
 
 
 def pack(head: Head, body: bytes = b"") -> bytes:
-    """Return the first frame of a message: prefix and body."""
+    """Return the first frame of a message: prefix and body.
+
+    Raises
+    ------
+    LocalProtocolError
+        For what a receiver would refuse: a number that does not fit, too many or too large frames.
+    """
+    if len(head.run) != RUN_BYTES:
+        raise LocalProtocolError(f"a run is {RUN_BYTES} bytes, not {head.run!r}")
+    if head.buffers > MAX_BUFFERS:
+        raise LocalProtocolError(
+            f"{head.buffers} large arrays in one message, {MAX_BUFFERS} can travel"
+        )
+    if PREFIX.size + len(body) > MAX_FRAME_BYTES:
+        raise LocalProtocolError(f"a body of {len(body)} bytes, {MAX_FRAME_BYTES} can travel")
     try:
         prefix = PREFIX.pack(
             MAGIC, VERSION, head.kind, head.flags, head.run, head.edge, head.sender,
@@ -109,23 +124,29 @@ def unpack(frame: memoryview | bytes, run: bytes | None = None) -> tuple[Head, m
     """
     view = memoryview(frame)
     if len(view) < PREFIX.size:
-        raise RemoteProtocolError(f"{len(view)} bytes are no message, the prefix has {PREFIX.size}")
+        raise RemoteProtocolError(
+            f"too short for a message: {len(view)} bytes, the prefix alone has {PREFIX.size}"
+        )
     (
         magic, version, kind, flags, its_run, edge, sender, incarnation, attempt, generation,
         buffers, seq, sent_ns, length,
     ) = PREFIX.unpack_from(view)  # fmt: skip
     if magic != MAGIC:
-        raise RemoteProtocolError(f"{magic!r} is not {MAGIC!r}: not a message of caspy")
+        raise RemoteProtocolError(f"not a message of caspy: it begins with {magic!r}")
     if version != VERSION:
-        raise RemoteProtocolError(f"protocol version {version}, this is version {VERSION}")
+        raise RemoteProtocolError(
+            f"another version of the protocol: {version}, where this is {VERSION}"
+        )
     if run is not None and its_run != run:
-        raise RemoteProtocolError(f"a message of another run ({its_run.hex()})")
+        raise RemoteProtocolError(f"a message of another run: {its_run.hex()}")
     if kind not in _KINDS:
         raise RemoteProtocolError(f"unknown kind of message: {kind}")
-    if len(view) != PREFIX.size + length or buffers > MAX_BUFFERS:
+    if len(view) - PREFIX.size != length:
         raise RemoteProtocolError(
-            f"{len(view)} bytes and {buffers} buffers, where the prefix says {length} bytes of body"
+            f"wrong length: {len(view) - PREFIX.size} bytes of body, where the prefix says {length}"
         )
+    if buffers > MAX_BUFFERS:
+        raise RemoteProtocolError(f"too many buffers: {buffers}, at most {MAX_BUFFERS}")
     head = Head(
         _KINDS[kind], its_run, edge, sender, seq, incarnation, attempt, generation, flags,
         buffers, sent_ns,

@@ -56,7 +56,7 @@ def is_installed(library: str) -> bool:
 
 
 def is_external(name: str) -> bool:
-    """Tell whether a name is that of a module or class, not of a flag in the catalogue."""
+    """Tell whether a name is that of a module or class, not of an entry."""
     return "." in name or ":" in name
 
 
@@ -114,8 +114,7 @@ def _class_of(entry: Entry, module: Any) -> type[Any]:
 
     if not (isinstance(found, type) and issubclass(found, ProcessorBase)):
         raise CatalogueError(
-            f"{entry.module}:{entry.attribute} is no processor: "
-            "it has to be a subclass of camagick.processor.ProcessorBase"
+            f"{entry.module}:{entry.attribute} is no subclass of camagick.processor.ProcessorBase"
         )
     return found
 
@@ -146,7 +145,7 @@ def suggestion(role: Role, name: str) -> str:
     """Return what the user may have meant by a name that does not exist."""
     if "=" in name:
         word, _, value = name.partition("=")
-        return f"a processor's first argument is a word of its own: {flag(role, word)} {value}"
+        return f"an argument is a word of its own: {flag(role, word)} {value}"
     if name in BRACKETS:
         kind: Kind = "chain" if name == "chain" else "fanout"
         return f"a {name} is written {' ... '.join(BRACKETS[kind])}"
@@ -155,11 +154,14 @@ def suggestion(role: Role, name: str) -> str:
     for other in ROLES:
         if other != role and name in entries(other):
             return f"there is a {other} of that name: {flag(other, name)}"
-    for other in (role, *ROLES):
-        near = difflib.get_close_matches(name, entries(other), n=1)
-        if near:
-            what = f'"{near[0]}"' if other == role else f"the {other} {flag(other, near[0])}"
-            return f"did you mean {what}?"
+    alike, other, near = max(
+        (difflib.SequenceMatcher(None, name, entry).ratio() + (other == role) / 10, other, entry)
+        for other in ROLES
+        for entry in ("", *entries(other))
+    )
+    if alike >= 0.65:
+        what = f'"{near}"' if other == role else f"the {other} {flag(other, near)}"
+        return f"did you mean {what}?"
     return "caspy -list-all shows what there is"
 
 

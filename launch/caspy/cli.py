@@ -99,12 +99,9 @@ def _caspy(ctx: click.Context, /, **options: Any) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code: 0, 1 (a run failed) or 2 (it makes no sense).
+    """Run a command line (by default that of this process), and return the exit code.
 
-    Parameters
-    ----------
-    argv
-        The words behind the program's name; those of this process by default.
+    0 is a normal end, 1 a run that failed, 2 a command line that makes no sense.
     """
     line = list(sys.argv[1:] if argv is None else argv)
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from camagick.actor.inputs import Branch, Tree
 from camagick.processor import ProcessorBase
 from camagick.step import members
-from camagick.walk import leaves
+from camagick.walk import check_each_once
 from camagick_broker.address import check_name
 from camagick_broker.errors import AddressError
 from camagick_broker.wiring import Wiring
@@ -198,10 +198,10 @@ def _producers(tree: Tree | None) -> Iterable[int]:
 
 
 def _lay_out(flow: Any, first: int, window: int) -> Pipe:
-    nodes = list(leaves(flow))
-    double = next((node for node in nodes if sum(node is other for other in nodes) > 1), None)
-    if double is not None:
-        raise PlanError(f"the same {double.name} object stands twice in the flow: make two of them")
+    try:
+        check_each_once(flow)
+    except ValueError as error:
+        raise PlanError(str(error)) from None
     layout = _Layout(first)
     layout.add(flow, None)
     actors = layout.actors

@@ -164,14 +164,19 @@ def _complete(text: str, at: At) -> str | Problem:
 
 def shown(word: str) -> str:
     """Return a word as it would be typed into a shell, on one line."""
-    word = word.encode("unicode_escape").decode() if not word.isprintable() else word
+    word = _printable(word)
     return word if _PLAIN.fullmatch(word) else shlex.quote(word)
+
+
+def _printable(text: str) -> str:
+    """Return a text without anything that would move a terminal's cursor."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def report(argv: Sequence[str], problem: Problem) -> str:
     """Return a problem in one line, and where it has a place on the command line, that below it."""
     place = f"{problem.at.place}: " if problem.at.place else ""
-    lines = [f"caspy: {place}{problem.text}"]
+    lines = [_printable(f"caspy: {place}{problem.text}")]
     if problem.at.word >= 0:
         lines += pointer(argv, problem.at.word)
     return "\n".join(lines)

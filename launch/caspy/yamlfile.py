@@ -60,9 +60,17 @@ def _write_tuple(dumper: yaml.SafeDumper, value: tuple[Any, ...]) -> yaml.Sequen
     return dumper.represent_sequence("!tuple", value, flow_style=True)
 
 
+def _write_text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    # PyYAML loses some line breaks (U+0085) in any other style.
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:str", value, style=None if value.isprintable() else '"'
+    )
+
+
 # numpy tells axis=(0,1) from axis=[0,1]; without a sign of its own a tuple would return as a list.
 _Loader.add_constructor("!tuple", _read_tuple)
 _Dumper.add_representer(tuple, _write_tuple)
+_Dumper.add_representer(str, _write_text)
 
 
 def load(source: str, at: At = NOWHERE) -> tuple[list[Flow], list[Problem]]:

@@ -111,8 +111,10 @@ def test_the_flag_gives_an_external_class_its_role():
             "a 1 2",
             [
                 (
-                    'source PICKY takes at most 2 arguments without a name, "2" is one too many'
-                    " (its options: mode=, when=)",
+                    (
+                        "source PICKY takes at most 2 arguments without a name, "
+                        '"2" is one too many (its options: mode=, when=)'
+                    ),
                     3,
                 )
             ],
@@ -155,8 +157,10 @@ def test_a_processor_without_arguments():
 def test_a_missing_library():
     assert wrong("--from-launch_test_build:Needs") == [
         (
-            "source launch_test_build:Needs needs surely_not_installed, which is not installed:"
-            " pip install '.[special]'",
+            (
+                "source launch_test_build:Needs needs surely_not_installed, which is not installed:"
+                " pip install '.[special]'"
+            ),
             0,
         )
     ]

@@ -11,8 +11,9 @@ import sys
 import pytest
 
 HEAVY = {
-    "asyncio", "caproto", "h5py", "matplotlib", "msgpack", "multiprocessing", "numpy", "PySide6", "tango",
-    "yaml", "zarr", "zmq", "camagick.processor", "caspy.plan", "caspy.supervisor", "caspy.yamlfile",
+    "asyncio", "caproto", "h5py", "matplotlib", "msgpack", "multiprocessing", "numpy", "PySide6",
+    "tango", "yaml", "zarr", "zmq", "camagick.processor", "caspy.plan", "caspy.supervisor",
+    "caspy.yamlfile",
 }  # fmt: skip
 
 RUN = """

@@ -176,7 +176,10 @@ def test_documents_are_pipes():
         ),
         (
             "- fanout: [{via: a}, {chain: [7]}]",
-            "f.spy: chain[0].fanout[1].chain[0]: expected a mapping with chain, fanout, from, via or to, not 7",
+            (
+                "f.spy: chain[0].fanout[1].chain[0]: "
+                "expected a mapping with chain, fanout, from, via or to, not 7"
+            ),
         ),
         ("chain: []\n---\nchain: 5", "f.spy: document 2: chain holds a list of processors, not 5"),
         (
@@ -186,8 +189,10 @@ def test_documents_are_pipes():
         ("a: b: c", "f.spy: line 1, column 5: mapping values are not allowed here"),
         (
             "- via: !!python/object/apply:os.system [ls]",
-            "f.spy: line 1, column 8: could not determine a constructor for the tag"
-            " 'tag:yaml.org,2002:python/object/apply:os.system'",
+            (
+                "f.spy: line 1, column 8: could not determine a constructor for the tag"
+                " 'tag:yaml.org,2002:python/object/apply:os.system'"
+            ),
         ),
     ],
 )
@@ -222,35 +227,35 @@ def test_standard_input(monkeypatch):
     assert load("-") == ([Flow("chain", (Step("pipe", "a"),))], [])
 
 
-names = st.text(st.characters(categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=12)
+names = st.text(st.characters(categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=6)
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
     | st.from_regex(r"[-+.0-9:e_]{1,8}", fullmatch=True),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.lists(inner, max_size=3).map(tuple)
-    | st.dictionaries(names, inner, max_size=3),
-    max_leaves=6,
+    lambda inner: st.lists(inner, max_size=2)
+    | st.lists(inner, max_size=2).map(tuple)
+    | st.dictionaries(names, inner, max_size=2),
+    max_leaves=3,
 )  # fmt: skip
 made_steps = st.builds(
     Step,
     st.sampled_from(["source", "pipe", "sink"]),
     names,
-    st.lists(values, max_size=3).map(tuple),
-    st.dictionaries(names, values, max_size=3),
+    st.lists(values, max_size=2).map(tuple),
+    st.dictionaries(names, values, max_size=2),
 )
 nodes = st.recursive(
     made_steps,
     lambda inner: st.builds(
-        Flow, st.sampled_from(["chain", "fanout"]), st.lists(inner, max_size=3).map(tuple)
+        Flow, st.sampled_from(["chain", "fanout"]), st.lists(inner, max_size=2).map(tuple)
     ),
-    max_leaves=6,
+    max_leaves=4,
 )
 pipes = st.builds(
-    Flow, st.sampled_from(["chain", "fanout"]), st.lists(nodes, max_size=3).map(tuple)
+    Flow, st.sampled_from(["chain", "fanout"]), st.lists(nodes, max_size=2).map(tuple)
 )
 
 
-@given(st.lists(pipes, min_size=1, max_size=3))
+@given(st.lists(pipes, min_size=1, max_size=2))
 def test_there_and_back(recipe):
     text = dumps(recipe)
     assert good(text) == recipe

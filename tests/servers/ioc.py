@@ -1,8 +1,8 @@
 """A real EPICS on the other side: softIoc, caget, caput and camonitor, all on loopback.
 
-Import the fixtures you need into a test module (`from tests.servers.ioc import ca, softioc_c`);
-the helpers take the environment that `ca_env` makes. Nothing here leaves 127.0.0.1, and no
-caRepeater is started: libca finds none on its PATH.
+A test module names the fixtures it needs (`from tests.servers import ioc`, then `ca = ioc.ca`); the
+helpers take the environment that the fixture `ca`, or `ca_env`, gives. Nothing leaves 127.0.0.1,
+and no caRepeater is started: libca finds none on its PATH.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
 
 DEADLINE = 20.0
 #: Below the ports that the kernel gives away by itself.
@@ -124,7 +126,7 @@ def caget(env: Mapping[str, str], *arguments: str, deadline: float = DEADLINE) -
     """Run the real caget until it succeeds, and return what it prints."""
 
     def attempt() -> str:
-        done = _tool(env, "caget", "-w", "1", *arguments)
+        done = tool(env, "caget", "-w", "1", *arguments)
         return done.stdout if done.returncode == 0 and "*** " not in done.stderr else ""
 
     return str(until(attempt, f"caget {arguments}", deadline)).strip()
@@ -132,10 +134,11 @@ def caget(env: Mapping[str, str], *arguments: str, deadline: float = DEADLINE) -
 
 def caput(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the real caput once, with completion."""
-    return _tool(env, "caput", "-c", "-w", "5", *arguments)
+    return tool(env, "caput", "-c", "-w", "5", *arguments)
 
 
-def _tool(env: Mapping[str, str], name: str, *args: str) -> subprocess.CompletedProcess[str]:
+def tool(env: Mapping[str, str], name: str, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run any of the real tools once."""
     command = [str(tools() / name), *args]
     return subprocess.run(
         command, env=full(env), capture_output=True, text=True, timeout=DEADLINE, check=False
@@ -149,8 +152,10 @@ class Camonitor:
         self._file = tempfile.NamedTemporaryFile("r", prefix="camonitor-")  # noqa: SIM115
         # Into a file: a pipe that nobody reads would make it a slow client.
         self.process = subprocess.Popen(
-            [str(tools() / "camonitor"), *arguments], env=full(env),
-            stdout=os.open(self._file.name, os.O_WRONLY), stderr=subprocess.STDOUT,
+            [str(tools() / "camonitor"), *arguments],
+            env=full(env),
+            stdout=os.open(self._file.name, os.O_WRONLY),
+            stderr=subprocess.STDOUT,
         )
 
     def lines(self) -> list[str]:

@@ -16,9 +16,16 @@ from camagick.actor.messages import Writer
 from camagick.data import Data
 from camagick.processor import EndOfData, ProcessorBase, Result, conclude
 from camagick_broker.edges import Joined
+from camagick_broker.protocol import Stop
 from camagick_broker.station import Station
 from camagick_broker.wiring import Wiring
 
+log = logging.getLogger(__name__)
+
+#: Exit code of an actor whose I/O thread failed.
+SOCKETS_FAILED = 70
+#: Exit code of an actor that never started: nothing can drain through it.
+NOT_STARTED = 3
 #: Seconds between two chances for the I/O thread while the processor is busy in Python.
 _SWITCH_S = 0.0005
 
@@ -49,6 +56,7 @@ class Host:
         self.wiring = wiring
         self.stopping = False
         self.exit_code = 0
+        self._deliver_stop = lambda: deliver(Stop())
         self.waits = node.role == "source" or node.paces or wiring.is_head
         self._inputs = Inputs(wiring.inputs, tree) if tree is not None else None
         self._write = Writer(wiring, copies=node.keeps_frames)
@@ -57,7 +65,7 @@ class Host:
         self._since = time.monotonic()
         self._log = logging.getLogger(type(node).__module__)
         self.station = Station(wiring, deliver, self._figures)
-        self._thread = threading.Thread(target=self.station.run, name="station", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="station", daemon=True)
 
     def begin(self) -> None:
         """Start the station's thread, and obey signals."""
@@ -72,6 +80,16 @@ class Host:
         self.stopping = True
         self.exit_code = self.exit_code or 128 + signal.SIGTERM
         self.station.cut()
+
+    def _serve(self) -> None:
+        """Let the station work; an actor without its sockets ends, and says so."""
+        try:
+            self.station.run()
+        except Exception as error:
+            log.exception('msg="the sockets failed: %s" actor=%s', error, self.wiring.name)
+            self.stopping = True
+            self.exit_code = SOCKETS_FAILED
+            self._deliver_stop()
 
     def read(self, joined: Joined) -> tuple[Data, Data, Mapping[int, int]]:
         """Return what an iteration brings; empty for a head."""
@@ -91,11 +109,11 @@ class Host:
         """Note that the processor has worked since then (`time.perf_counter`)."""
         self._busy_s += time.perf_counter() - since
 
-    def failed(self, error: Exception, seq: int | None = None) -> None:
+    def failed(self, error: Exception, seq: int | None = None, code: int = 1) -> None:
         """Say what went wrong, once; the run will end with exit code 1."""
         if isinstance(error, EndOfData):
             return
-        self.exit_code = 1
+        self.exit_code = code
         text = " ".join(str(error).split()) or type(error).__name__
         where = "" if seq is None else f" iteration={seq}"
         known = isinstance(error, (ValueError, TypeError, OSError)) or _is_ours(error)

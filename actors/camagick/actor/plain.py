@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from camagick.actor.host import Host
+from camagick.actor.host import NOT_STARTED, Host
 from camagick.actor.inputs import Tree
 from camagick.processor import EndOfData, ProcessorBase
 from camagick_broker.edges import Joined
@@ -40,7 +40,7 @@ class PlainHost(Host):
         try:
             _drive(self.node.startup())
         except Exception as error:  # noqa: BLE001 - any failure of a processor ends the run
-            self.failed(error)
+            self.failed(error, code=NOT_STARTED)
             self.station.cut()
             return self.finish()
         self.station.call("started")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from camagick.actor.host import Host
+from camagick.actor.host import NOT_STARTED, Host
 from camagick.actor.inputs import Tree
 from camagick.processor import ProcessorBase
 from camagick_broker.edges import Joined
@@ -52,7 +52,8 @@ class WaitingHost(Host):
         try:
             await self._unless_stopped(self.node.startup())
         except Exception as error:  # noqa: BLE001 - any failure of a processor ends the run
-            self.failed(error) if not isinstance(error, Stopped) else None
+            if not isinstance(error, Stopped):
+                self.failed(error, code=NOT_STARTED)
             self.station.cut()
             return await self._finish()
         self.station.call("started")

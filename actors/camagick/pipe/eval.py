@@ -20,8 +20,9 @@ class Processor(ProcessorBase):
     r"""Replace every value by what an expression makes of it.
 
     The expression is written as in Python, with arithmetic, comparisons, indexing, and the
-    functions of numpy by their bare names (``sqrt``, ``sin``, ``mean``, ...). It cannot reach
-    anything outside of the data. If it fails, so does the run, with a message that names the tag.
+    functions of numpy by their bare names (``sqrt``, ``sin``, ``mean``, ...). The library
+    asteval evaluates it, which knows no import and writes no files. If it fails, so does the run,
+    with a message that names the tag.
 
     Parameters
     ----------

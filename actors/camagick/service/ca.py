@@ -14,7 +14,7 @@ import logging
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from camagick.errors import CamagickError
 from camagick.service import ca_wire
@@ -70,11 +70,17 @@ async def connect(run_dir: str) -> Port:
     return proxy
 
 
+if TYPE_CHECKING:
+    # By event loop: the server, its users, and what keeps opening and closing apart.
+    _Hosts = weakref.WeakKeyDictionary[
+        asyncio.AbstractEventLoop, tuple[Host, set[int], asyncio.Lock]
+    ]
+
+
 class _Local:
     """The server of this event loop, opened by the first who needs it, closed by the last."""
 
-    _hosts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Host, set[int], asyncio.Lock]]
-    _hosts = weakref.WeakKeyDictionary()
+    _hosts: ClassVar[_Hosts] = weakref.WeakKeyDictionary()
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -90,7 +96,11 @@ class _Local:
         port = cls(host)
         async with lock:
             if not users:
-                await host.start()
+                try:
+                    await host.start()
+                except BaseException:
+                    cls._hosts.pop(loop, None)  # the next one tries with a new server
+                    raise
             users.add(id(port))
         return port
 
@@ -192,4 +202,3 @@ class _Client:
 
     def _send(self, *message: Any) -> None:
         self._writer.write(ca_wire.pack(message))
-

@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import caproto
 import numpy as np
 from caproto.asyncio import client as asyncio_client
 
 from camagick.tools.ca_values import STRING_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ SEARCH_PERIOD, SEARCH_EAGERLY = 0.5, 60.0
 class _Circuit(asyncio_client.VirtualCircuitManager):  # type: ignore[misc]
     """A connection that goes back to searching when it cannot be made."""
 
-    async def _connect(self, timeout: float) -> None:
+    async def _connect(self, timeout: float) -> None:  # noqa: ASYNC109 - caproto's signature
         try:
             await super()._connect(timeout)
         except (OSError, caproto.CaprotoError) as error:  # caproto would leave the PV lost for ever
@@ -41,7 +43,10 @@ class _Context(asyncio_client.Context):  # type: ignore[misc]
         if manager is None or manager.dead.is_set():
             version = self.broadcaster.server_protocol_versions[address]
             circuit = caproto.VirtualCircuit(
-                our_role=caproto.CLIENT, address=address, priority=priority, protocol_version=version
+                our_role=caproto.CLIENT,
+                address=address,
+                priority=priority,
+                protocol_version=version,
             )
             manager = self.circuit_managers[address, priority] = _Circuit(self, circuit)
         return manager
@@ -79,7 +84,7 @@ class Client:
         managers = list(self._context.circuit_managers.values())
         await self._context.disconnect()
         for manager in managers:
-            await manager._tasks.cancel_all(wait=True)  # noqa: SLF001 - caproto leaves them behind
+            await manager._tasks.cancel_all(wait=True)  # noqa: SLF001
         self._kept.clear()
 
     def __getitem__(self, name: str) -> Any:
@@ -124,7 +129,7 @@ class Client:
 
 
 def _outgoing(value: Any, channel: Any) -> tuple[Any, Any]:
-    """Return data and type of a put: the value's own type where that is one, for the server to convert."""
+    """Return data and type of a put: mostly the value's own type, for the server to convert."""
     kinds = caproto.ChannelType
     target, count = channel.native_data_type, channel.native_data_count
     if isinstance(value, bytes):

@@ -9,20 +9,24 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import caproto
 from caproto import _data as channels
 
 from camagick.errors import BadOption, CamagickError
-from camagick.service.ca import Listener, Update
 from camagick.service.ca_server import Context
 from camagick.tools.ca_values import Form, fit, form_of, native, same
 from camagick.tools.tasks import first
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from camagick.service.ca import Listener, Update
+
 log = logging.getLogger(__name__)
 
+_TYPES = caproto._dbr._channel_type_by_name  # noqa: SLF001
 _CLASSES = {
     "DOUBLE": caproto.ChannelDouble,
     "FLOAT": caproto.ChannelFloat,
@@ -35,7 +39,7 @@ _CLASSES = {
 
 
 class _Hosted:
-    """What is added to caproto's PVs: who is told of writes, and updates that cannot break a post."""
+    """What is added to caproto's PVs: who is told of writes, and updates that break no post."""
 
     name: str
     form: Form
@@ -70,7 +74,11 @@ class _Hosted:
         value = self.value
         if self.form.kind == "ENUM" and isinstance(value, str):
             value = self.get_raw_value(value)
-        if self.form.kind == "STRING" and self.form.count == 1 and not isinstance(value, str | bytes):
+        if (
+            self.form.kind == "STRING"
+            and self.form.size == 1
+            and not isinstance(value, str | bytes)
+        ):
             value = value[0]
         return native(value)
 
@@ -85,12 +93,13 @@ class _Hosted:
                     if not eligible:
                         continue
                     source = self if sync is None else self._snapshots[sync.s][sync.m]
-                    data_type = caproto._dbr._channel_type_by_name[type_name]  # noqa: SLF001
+                    data_type = _TYPES[type_name]
                     try:
-                        metadata, values = await source._read(data_type)
+                        metadata, values = await source._read(data_type)  # noqa: SLF001
                     except Exception as error:  # noqa: BLE001 - a conversion may raise anything
-                        log.debug('msg="no update" pv=%s type=%s error="%s"',
-                                  self.name, type_name, error)
+                        log.debug(
+                            'msg="no update" pv=%s type=%s error="%s"', self.name, type_name, error
+                        )
                         continue
                     await queue.put(
                         channels.SubscriptionUpdate(eligible, metadata, values, flags, None)
@@ -99,7 +108,7 @@ class _Hosted:
 
 def _make(name: str, form: Form, value: Any) -> Any:
     base = _CLASSES[form.kind]
-    options: dict[str, Any] = {"value": value, "max_length": form.count, "string_encoding": "utf-8"}
+    options: dict[str, Any] = {"value": value, "max_length": form.size, "string_encoding": "utf-8"}
     if form.kind == "ENUM":
         options["enum_strings"] = ("Off", "On")
     channel = type(f"Hosted{base.__name__}", (_Hosted, base), {})(**options)

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import caproto
 import numpy as np
 
-from camagick.service.ca_client import Client
 from camagick.tools.ca_values import same
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from camagick.service.ca_client import Client
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +70,9 @@ class Monitor:
             if not subscribed:
                 mask = caproto.SubscriptionType.DBE_VALUE | caproto.SubscriptionType.DBE_ALARM
                 # Count 0 asks for as many elements as there are, not for as many as there can be.
-                self._pv.subscribe(data_type="time", data_count=0, mask=mask).add_callback(self._event)
+                self._pv.subscribe(data_type="time", data_count=0, mask=mask).add_callback(
+                    self._event
+                )
                 subscribed = True
             self._on_change(self._name, True)
             while self._pv.channel_ready.is_set():
@@ -96,7 +101,9 @@ class Monitor:
             fixed["precision"] = int(answer.metadata.precision)
         if hasattr(answer.metadata, "enum_strings"):
             texts = answer.metadata.enum_strings
-            fixed["enum_strings"] = [bytes(text).partition(b"\0")[0].decode("latin-1") for text in texts]
+            fixed["enum_strings"] = [
+                bytes(text).partition(b"\0")[0].decode("latin-1") for text in texts
+            ]
         return {key: value for key, value in fixed.items() if value not in ("", [])}
 
     async def _event(self, subscription: Any, event: Any) -> None:
@@ -135,5 +142,7 @@ def _incoming(data: Any, channel: Any) -> Any:
     if kind == kinds.CHAR and not scalar:
         return np.asarray(data).tobytes().partition(b"\0")[0].decode("utf-8", "replace")
     array = np.asarray(data)
-    array = array.astype(np.int32 if kind == kinds.ENUM else array.dtype.newbyteorder("="), copy=True)
+    array = array.astype(
+        np.int32 if kind == kinds.ENUM else array.dtype.newbyteorder("="), copy=True
+    )
     return array[0] if scalar and array.size else array

@@ -6,19 +6,22 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from camagick.errors import CamagickError
 from camagick.service import ca_wire
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from camagick.service.ca import Listener, Update
 
 log = logging.getLogger(__name__)
 
 #: How long the service may take to appear, at the start or after it died.
 DEADLINE = 10.0
+#: Bytes that are written at a time.
+PIECE = 1 << 18
 
 
 class Proxy:
@@ -88,11 +91,9 @@ class Proxy:
         problems = [""] * len(updates)
         for number, (name, value, attributes) in enumerate(updates):
             kept = {key: attributes[key] for key in _TRAVELS if key in attributes}
-            try:
-                ca_wire.pack(value)
+            problems[number] = ca_wire.problem(value)
+            if not problems[number]:
                 sent.append((number, (name, value, kept)))
-            except ValueError as error:
-                problems[number] = str(error)
         if sent:
             answers = await self._ask("post", [update for _, update in sent])
             for (number, _), answer in zip(sent, answers, strict=True):
@@ -117,14 +118,26 @@ class Proxy:
         number = next(self._numbers)
         reply = self._replies[number] = asyncio.get_running_loop().create_future()
         try:
-            self._writer.write(ca_wire.pack((number, *request)))
-            await self._writer.drain()
+            await self._write(self._writer, ca_wire.pack((number, *request)))
             problem, result = await reply
         finally:
             self._replies.pop(number, None)
         if problem:
             raise CamagickError(problem)
         return result
+
+    async def _write(self, writer: asyncio.StreamWriter, message: bytes) -> None:
+        # In pieces: asyncio moves what it has not written yet at every step (Python 3.11).
+        rest = memoryview(message)
+        while rest:
+            writer.write(rest[:PIECE])
+            rest = rest[PIECE:]
+            try:
+                await writer.drain()
+            except asyncio.CancelledError:
+                if rest:  # half a message: this connection is of no use any more
+                    writer.close()
+                raise
 
     async def _receive(self, reader: asyncio.StreamReader) -> None:
         try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from camagick.service.ca_trigger import Readings, Trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Queued(Trigger):
@@ -77,7 +79,9 @@ class Clustered(Queued):
         while all(self._waiting.values()):
             heads = {name: queue[0] for name, queue in self._waiting.items()}
             times = {name: float(head.attributes["timestamp"]) for name, head in heads.items()}
-            late = [name for name, when in times.items() if when < max(times.values()) - self._width]
+            late = [
+                name for name, when in times.items() if when < max(times.values()) - self._width
+            ]
             if not late:
                 self.append(heads, sum(map(_size, heads.values())))
             for name in late or heads:  # what is too old for its cluster never finds one

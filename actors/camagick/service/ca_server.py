@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 from typing import Any
 
 import caproto
@@ -20,11 +21,13 @@ from camagick.service.ca_outbox import Outbox
 
 log = logging.getLogger(__name__)
 
+
 class Circuit(asyncio_server.VirtualCircuit):  # type: ignore[misc]
     """One client's connection."""
 
     def __init__(self, circuit: Any, client: Any, context: Any) -> None:
         super().__init__(circuit, client, context)
+        self._sub_task: asyncio.Task[None] | None = None
         self.outbox = self.subscription_queue = self.unexpired_updates = Outbox()
 
     async def subscription_queue_loop(self) -> None:
@@ -33,7 +36,9 @@ class Circuit(asyncio_server.VirtualCircuit):  # type: ignore[misc]
         try:
             while True:
                 batch = await self.outbox.take()
-                wanted = {sub.subscriptionid for subs in self.subscriptions.values() for sub in subs}
+                wanted = {
+                    sub.subscriptionid for subs in self.subscriptions.values() for sub in subs
+                }
                 await self.send(*(update for update in batch if update.subscriptionid in wanted))
                 if self.outbox.dropped:
                     self._tell_dropped()
@@ -47,8 +52,12 @@ class Circuit(asyncio_server.VirtualCircuit):  # type: ignore[misc]
     def _tell_dropped(self) -> None:
         dropped, self.outbox.dropped = self.outbox.dropped, 0
         host, port = self.circuit.address[:2]
-        log.warning('msg="CA client too slow: oldest updates dropped" client=%s:%s updates=%d',
-                    host, port, dropped)
+        log.warning(
+            'msg="CA client too slow: oldest updates dropped" client=%s:%s updates=%d',
+            host,
+            port,
+            dropped,
+        )
 
     async def _process_command(self, command: Any) -> Any:
         if isinstance(command, caproto.EventsOffRequest):
@@ -116,6 +125,9 @@ class Context(asyncio_server.Context):  # type: ignore[misc]
         for circuit in tuple(self.circuits):
             await circuit.outbox.room()
 
+    async def _bind_tcp_sockets_with_consistent_port_number(self, make_socket: Any) -> Any:
+        return await super()._bind_tcp_sockets_with_consistent_port_number(_bound)
+
     async def subscription_queue_loop(self) -> None:
         """Wait for ever: there is no queue between posts and circuits."""
         await asyncio.Event().wait()
@@ -137,13 +149,15 @@ class Context(asyncio_server.Context):  # type: ignore[misc]
     async def _broadcaster_recv_datagram(self, data: bytes, address: Any) -> None:
         try:
             await super()._broadcaster_recv_datagram(data, address)
-        except Exception as error:  # noqa: BLE001 - whatever a stranger sends, the server lives on
+        except Exception as error:  # noqa: BLE001 - whatever strangers send, the server lives on
             log.debug('msg="odd datagram" sender=%s error="%s"', address, error)
 
     async def broadcast_beacon_loop(self) -> None:
         """Send beacons: at short intervals first, then every EPICS_CAS_BEACON_PERIOD."""
         automatic = self.environ["EPICS_CAS_AUTO_BEACON_ADDR_LIST"].lower() != "no"
         if not (automatic or self.environ["EPICS_CAS_BEACON_ADDR_LIST"].strip()):
+            for _, sock in self.beacon_socks.values():
+                sock.close()
             self.beacon_socks.clear()  # caproto would go to 255.255.255.255 even so
         period, longest = 0.02, self.environ["EPICS_CAS_BEACON_PERIOD"]
         while True:
@@ -156,3 +170,16 @@ class Context(asyncio_server.Context):  # type: ignore[misc]
             self.beacon_count += 1
             await asyncio.sleep(period)
             period = min(period * 2, longest)
+
+
+async def _bound(address: str, port: int) -> socket.socket:
+    """Return a TCP socket with that address; caproto's way leaves an open socket per failure."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setblocking(False)
+        sock.bind((address, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock

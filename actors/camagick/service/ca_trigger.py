@@ -36,7 +36,9 @@ class Condition(NamedTuple):
         value = reading.value
         if isinstance(self.value, str) and not isinstance(value, str):
             labels = reading.attributes.get("enum_strings", ())
-            value = labels[int(value)] if np.ndim(value) == 0 and value < len(labels) else str(value)
+            value = (
+                labels[int(value)] if np.ndim(value) == 0 and value < len(labels) else str(value)
+            )
         try:
             return bool(np.all(_OPERATORS[self.operator](value, self.value)))
         except TypeError:  # text is neither below nor above a number

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 import numpy as np
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncGenerator
 
 #: The largest message; a CA array of 32 million doubles fits.
 LIMIT = 1 << 28
@@ -19,6 +21,17 @@ _KINDS = frozenset("biufSU")
 def pack(message: Any) -> bytes:
     """Return one message as bytes."""
     return bytes(msgpack.packb(message, default=_encode))
+
+
+def problem(value: Any) -> str:
+    """Return why `value` cannot be sent, '' where it can."""
+    try:
+        if isinstance(value, np.ndarray) and value.size > 100:
+            value = value.reshape(-1)[:0]  # its type is what matters
+        pack(value)
+    except (ValueError, OverflowError) as error:
+        return str(error)
+    return ""
 
 
 def _encode(value: Any) -> Any:

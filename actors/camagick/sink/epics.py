@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from camagick.data import Data
 from camagick.errors import BadOption
-from camagick.processor import ProcessorBase
+from camagick.processor import ProcessorBase, Role
 
 if TYPE_CHECKING:
     from camagick.service.ca_client import Client
@@ -36,9 +36,10 @@ class Processor(ProcessorBase):
         Which tag goes to which PV. All are written at the same time.
     """
 
-    role = "sink"
-    requires = ("caproto",)
-    extra = "epics"
+    role: Role = "sink"
+    stateful: ClassVar[bool] = True
+    requires: ClassVar[tuple[str, ...]] = ("caproto",)
+    extra: ClassVar[str] = "epics"
 
     def __init__(self, timeout: float = 2.0, **tags: str) -> None:
         if not tags:
@@ -60,14 +61,14 @@ class Processor(ProcessorBase):
 
     async def __call__(self, data: Any = None, context: Any = None) -> Data:
         """Write all tags concurrently, and return the others."""
-        data = Data.of(data)
+        given = Data.of(data)
         async with asyncio.TaskGroup() as group:
             for tag, pv in self._pvs.items():
-                if tag in data:
-                    group.create_task(self._put(tag, pv, data[tag]))
+                if tag in given:
+                    group.create_task(self._put(tag, pv, given[tag]))
                 else:
                     self._fail(tag, pv, "no such tag", "-")
-        return data.without(self._pvs)
+        return given.without(self._pvs)
 
     async def _put(self, tag: str, pv: str, value: Any) -> None:
         if self._client is None:
@@ -91,8 +92,14 @@ class Processor(ProcessorBase):
             self._said[tag] = when, missed + 1
             return
         self._said[tag] = now, 0
-        log.error('msg="not written" pv=%s tag=%s value=%s reason="%s" before=%d',
-                  pv, tag, _short(value), reason, missed)
+        log.error(
+            'msg="not written" pv=%s tag=%s value=%s reason="%s" before=%d',
+            pv,
+            tag,
+            _short(value),
+            reason,
+            missed,
+        )
 
     async def shutdown(self) -> None:
         """Let go of the PVs."""

@@ -35,55 +35,63 @@ class RefusedIndexError(CamagickError):
 class Processor(ProcessorBase):
     r"""Store data in HDF5 files, one more frame in each iteration.
 
-    Every tag has a data set of its own. It grows on its first axis: 83 spectra of 2048 points
-    are a data set of 83 x 2048, 83 temperatures one of 83. `h5ls` shows ``{83/Inf, 2048}``.
-    Numbers keep their type, texts are stored as texts. Beside the data stand its units, as far
-    as the source knows them, and when and by what it was written (attributes).
+    Every tag has a data set of its own. It grows on its first axis: 83 spectra
+    of 2048 points are a data set of 83 x 2048 (`h5ls` shows ``{83/Inf, 2048}``),
+    83 temperatures one of 83. Numbers keep their type, texts are stored as
+    texts. Beside the data stand its units, as far as the source knows them, and
+    when and by what it was written (attributes).
 
-    Other programs can read the file while it is being written: they see what is older than
-    `flush` seconds. One that reads in the very moment of a flush may have to try again. Only one
-    program can write a file at a time.
+    Other programs can read the file while it is being written: they see what is
+    older than `flush` seconds. One that reads in the very moment of a flush may
+    have to try again. Only one program can write a file at a time.
 
-    What it hands on is, for each tag, where the frame went, so that a ``--to-summary`` behind
-    it prints that: ``my-data.h5#scan-001/EXAMPLE_jedda[3]`` (frame 3, the first one is 0).
+    What it hands on is, for each tag, where the frame went, so that a
+    ``--to-summary`` behind it prints that:
+    ``my-data.h5#scan-001/EXAMPLE_jedda[3]`` (frame 3; the first one is 0).
 
     Parameters
     ----------
     path : str
-        ``FILE#GROUP/{tag}``: the file, and the data set in it. In both halves, ``{tag}`` stands
-        for the tag and other names for values of the context (see ``--demote``), with a format
-        where you like: ``{scan:03d}``; ``{index}`` is the frame number (with `index`). Without
-        '#', or with a group behind it (``FILE#GROUP/``), the data set is named by the tag.
+        ``FILE#GROUP/{tag}``: the file, and the data set in it. In both halves,
+        ``{tag}`` stands for the tag, and other names for values of the context
+        (see ``--demote``), with a format where you like: ``{scan:03d}``;
+        ``{index}`` is the frame number (with `index`). Without '#', or with a
+        group behind it (``FILE#GROUP/``), the data set is named by the tag.
         Folders and groups are made as needed.
     mode : str, default 'a+'
-        What may happen to data that is there already, when `index` gives the frame numbers:
-        ``a`` append only, ``o`` overwrite frames, ``O`` overwrite frames, and replace a data
-        set of another shape or type, ``x`` start the data set again. With a ``+`` behind it,
-        frames may be left out; they are filled with zeros.
+        What may happen to data that is there already, when `index` gives the
+        frame numbers: ``a`` append only, ``o`` overwrite frames, ``O``
+        overwrite frames, and replace a data set of another shape or type,
+        ``x`` start the data set again. With a ``+`` behind it, frames may be
+        left out; they are filled with zeros.
     index : str, default ''
-        Name of the context value that is the number of the frame. Without it, every frame is
-        appended.
-    strict : bool, default 1
-        What to do with a frame number that the mode does not permit: 1 ends the run, 0 says so
-        on standard error and leaves the frame out.
+        Name of the context value that is the number of the frame. Without it,
+        every frame is appended.
+    strict : bool, default True
+        What to do with a frame number that the mode does not permit: 1 ends the
+        run, 0 says so on standard error and leaves the frame out.
     timeout : float, default 5
         Seconds to wait for another program that is writing the file.
     flush : float, default 1
-        Seconds after which data is in the file at the latest; 0: at once, each frame.
+        Seconds after which data is in the file at the latest; 0: at once, each
+        frame.
     compression : {'none', 'gzip', 'lzf'}, default 'none'
-        'gzip' is read by every program; 'lzf' is faster and bigger, and needs h5py to read.
+        'gzip' is read by every program; 'lzf' is faster and bigger, and needs
+        h5py to read.
 
     Examples
     --------
     All data of two variables, appended::
 
-        caspy --from-epics EXAMPLE:iffy EXAMPLE:jedda --to-hdf5 my-data.h5#group/{tag}
+        caspy --from-epics EXAMPLE:iffy EXAMPLE:jedda \
+              --to-hdf5 my-data.h5#group/{tag}
 
     A group for each scan, and the frame number from the control system::
 
-        caspy --from-ioc 'scan=scan(1)' 'frame=frame(0)' prefix=EXAMPLE: --demote scan frame \
-              --from-epics EXAMPLE:jedda \
-              --to-hdf5 my-data.h5#scan-{scan:03d}/{tag} index=frame mode=a+ strict=0
+        caspy --from-ioc 'scan=scan(1)' 'frame=frame(0)' prefix=EXAMPLE: \
+              --demote scan frame --from-epics EXAMPLE:jedda \
+              --to-hdf5 my-data.h5#scan-{scan:03d}/{tag} \
+                        index=frame mode=a+ strict=0
     """
 
     role: Role = "sink"

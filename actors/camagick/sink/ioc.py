@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from camagick.data import Data
 from camagick.errors import BadOption
-from camagick.processor import ProcessorBase
+from camagick.processor import ProcessorBase, Role
 from camagick.tools.ca_values import plain, same
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 class Processor(ProcessorBase):
     """Data as PVs of this program's own EPICS IOC.
 
-    ``--from-epics EXAMPLE:jedda --npfun sum --to-ioc prefix=RESULT:`` serves ``RESULT:EXAMPLE_jedda``.
-    A PV appears with the first value of its tag, and keeps the type and the largest size of that.
-    Images are flattened. Hands nothing on.
+    ``--from-epics EXAMPLE:jedda --npfun sum --to-ioc prefix=RESULT:`` serves the PV
+    ``RESULT:EXAMPLE_jedda``. A PV appears with the first value of its tag, and keeps the type and
+    the largest size of that. Images are flattened. Hands nothing on.
 
     Parameters
     ----------
@@ -32,10 +32,11 @@ class Processor(ProcessorBase):
         sends a monitor event for every tag.
     """
 
-    role = "sink"
-    requires = ("caproto",)
-    extra = "epics"
-    services = ("ca",)
+    role: Role = "sink"
+    stateful: ClassVar[bool] = True
+    requires: ClassVar[tuple[str, ...]] = ("caproto",)
+    extra: ClassVar[str] = "epics"
+    services: ClassVar[tuple[str, ...]] = ("ca",)
 
     def __init__(self, prefix: str = "", suffix: str = "", suppress: str = "") -> None:
         if suppress not in ("", "same", None):
@@ -56,19 +57,23 @@ class Processor(ProcessorBase):
         """Publish all tags, in order."""
         from camagick.service.ca import Update
 
-        data = Data.of(data)
+        given = Data.of(data)
         if self._port is None:
             raise RuntimeError("--to-ioc is used before its startup()")
-        tags = [tag for tag in data if not (self._suppress and self._known(tag, data[tag]))]
-        updates = [Update(self._name(tag), data[tag], data.attributes(tag)) for tag in tags]
+        tags = [tag for tag in given if not (self._suppress and self._known(tag, given[tag]))]
+        updates = [Update(self._name(tag), given[tag], given.attributes(tag)) for tag in tags]
         if not updates:
             return
         problems = await self._port.post(updates)
         for tag, problem in zip(tags, problems, strict=True):
             if problem and tag not in self._failed:
                 self._failed.add(tag)
-                log.error('msg="cannot publish (said once)" tag=%s pv=%s reason="%s"',
-                          tag, self._name(tag), problem)
+                log.error(
+                    'msg="cannot publish (said once)" tag=%s pv=%s reason="%s"',
+                    tag,
+                    self._name(tag),
+                    problem,
+                )
 
     def _name(self, tag: str) -> str:
         return f"{self._prefix}{tag}{self._suffix}"

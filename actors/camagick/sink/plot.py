@@ -29,25 +29,27 @@ class PlotError(CamagickError):
 
 
 class Processor(ProcessorBase):
-    """Show the newest data in a window, one panel for each tag.
+    r"""Show the newest data in a window, one panel for each tag.
 
-    Numbers are drawn as a history, 1-D arrays as a line, 2-D arrays as an image with a colour
-    bar. Texts and arrays of more dimensions show as a text. Only the newest data is drawn, so a
-    slow screen does not slow the pipeline; a number's history has all of its values.
+    Numbers are drawn as a history, 1-D arrays as a line, 2-D arrays as an
+    image with a colour bar. Texts and arrays of more dimensions show as a
+    text. Only the newest data is drawn, so a slow screen does not slow the
+    pipeline; a number's history has all of its values.
 
-    Closing the window ends the run. Without a screen nothing is shown: ``file=plot.png`` saves
-    pictures instead.
+    Closing the window ends the run. Without a screen nothing is shown:
+    ``file=plot.png`` saves pictures instead.
 
     Parameters
     ----------
     file : str, default ''
-        Save every picture here (png, svg, pdf, jpg). ``{seq}`` is its number, ``{seq:04d}``
-        with zeros in front; without it the newest picture replaces the one before.
+        Save every picture here (png, svg, pdf, jpg, webp). ``{seq}`` is its
+        number, ``{seq:04d}`` with zeros in front; without it the newest
+        picture replaces the one before.
     Hz : float, default 10
         How many times a second to draw at most.
     **panels : str
-        For a tag, what to show it as: ``auto``, ``line``, ``image``, ``history`` or ``text``,
-        where its values allow it.
+        For a tag, what to show it as: ``auto``, ``line``, ``image``,
+        ``history`` or ``text``, where its values allow it.
 
     Examples
     --------
@@ -57,7 +59,8 @@ class Processor(ProcessorBase):
 
     As an image, into a file that a web page shows, once a second::
 
-        caspy --from-epics EXAMPLE:jedda --reshape 64 32 --to-plot file=live.png Hz=1
+        caspy --from-epics EXAMPLE:jedda --reshape 64 32 \
+              --to-plot file=live.png Hz=1
     """
 
     role: Role = "sink"

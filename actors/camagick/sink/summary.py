@@ -159,8 +159,17 @@ def shown(value: Any) -> str:
     if shape is None or shape == ():
         return str(value)
     if len(shape) == 1 and shape[0] <= 1:
-        return str(value)
+        return _shown_short(value)
     return f"shape={tuple(shape)} {_element_type(value)}"
+
+
+def _shown_short(array: Any) -> str:
+    """Return the very text of str(array), for what has at most one element."""
+    if array.size and array.dtype == np.float64:
+        number = array[0]
+        if number == 0 or 1e-4 <= abs(number) < 1e8:  # what numpy prints without an exponent
+            return f"[{np.format_float_positional(number, precision=8, trim='.')}]"
+    return str(array)
 
 
 def _element_type(array: Any) -> type:

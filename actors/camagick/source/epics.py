@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from camagick.data import Data
 from camagick.errors import BadOption
-from camagick.processor import ProcessorBase
+from camagick.processor import ProcessorBase, Role
 from camagick.service.ca_queues import Clustered, Every
 from camagick.service.ca_trigger import Continuous, Guide, Guided, Hasty, Thorough, Trigger
 from camagick.tools.tasks import first
@@ -60,9 +60,10 @@ class Processor(ProcessorBase):
         PVs under tags of your own: ``img=DET:ArrayData``; without prefix and suffix.
     """
 
-    role = "source"
-    requires = ("caproto",)
-    extra = "epics"
+    role: Role = "source"
+    stateful: ClassVar[bool] = True
+    requires: ClassVar[tuple[str, ...]] = ("caproto",)
+    extra: ClassVar[str] = "epics"
 
     def __init__(
         self,
@@ -161,8 +162,10 @@ class Processor(ProcessorBase):
         self._since = self._taken if self._trigger.pending() else None
         if self._trigger.overruns and not self._warned:
             self._warned = True
-            log.warning('msg="the pipe is slower than the PVs: oldest events are lost" lost=%d',
-                        self._trigger.overruns)
+            log.warning(
+                'msg="the pipe is slower than the PVs: oldest events are lost" lost=%d',
+                self._trigger.overruns,
+            )
         made = Data((tag, row[pv].value) for tag, pv in self._tags.items() if pv in row)
         for tag in made:
             made.describe(tag, row[self._tags[tag]].attributes)
@@ -197,7 +200,7 @@ class Processor(ProcessorBase):
             self._since = asyncio.get_running_loop().time()
         self._arrived.set()
 
-    def _changed(self, name: str, connected: bool) -> None:  # noqa: FBT001
+    def _changed(self, name: str, connected: bool) -> None:
         if connected and name not in self._changes:
             known = name in self._connected
             self._connected.add(name)

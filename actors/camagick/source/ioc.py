@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from camagick.data import Data
 from camagick.errors import BadOption
-from camagick.processor import ProcessorBase
+from camagick.processor import ProcessorBase, Role
 
 if TYPE_CHECKING:
     from camagick.service.ca import Port
@@ -25,8 +25,8 @@ _SUPPRESS = ("initial", "same")
 class Processor(ProcessorBase):
     """Values that EPICS clients write to PVs of this program's own IOC.
 
-    ``--from-ioc var="ene(0.0)" prefix=EXAMPLE: --to-summary`` serves the PV ``EXAMPLE:ene`` and prints
-    a line at the start and per ``caput EXAMPLE:ene 3.14``.
+    ``--from-ioc var="ene(0.0)" prefix=EXAMPLE: --to-summary`` serves the PV ``EXAMPLE:ene`` and
+    prints a line at the start and per ``caput EXAMPLE:ene 3.14``.
 
     Parameters
     ----------
@@ -43,10 +43,11 @@ class Processor(ProcessorBase):
         0.0 a float (DOUBLE), text a string. Without a value it is 0.0.
     """
 
-    role = "source"
-    requires = ("caproto",)
-    extra = "epics"
-    services = ("ca",)
+    role: Role = "source"
+    stateful: ClassVar[bool] = True
+    requires: ClassVar[tuple[str, ...]] = ("caproto",)
+    extra: ClassVar[str] = "epics"
+    services: ClassVar[tuple[str, ...]] = ("ca",)
 
     def __init__(
         self, prefix: str = "", hang: bool | str = True, suppress: str = "", **tags: str

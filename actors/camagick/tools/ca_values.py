@@ -29,12 +29,12 @@ class Form(NamedTuple):
     ----------
     kind
         Its Channel Access type.
-    count
+    size
         The most elements (of CHAR: bytes) it can hold.
     """
 
     kind: Kind
-    count: int
+    size: int
 
 
 def plain(value: Any) -> Any:
@@ -78,7 +78,7 @@ def _kind(flat: np.ndarray[Any, Any]) -> Kind:
         return "FLOAT" if dtype.itemsize <= 4 else "DOUBLE"
     if dtype.kind == "b":
         return "ENUM" if flat.size == 1 else "SHORT"
-    if dtype.itemsize == 1 or dtype == np.int16:
+    if dtype.itemsize == 1 or (dtype.kind == "i" and dtype.itemsize == 2):
         return "SHORT"
     return "LONG" if _in_range(flat, np.dtype(np.int32)) else "DOUBLE"
 
@@ -103,31 +103,31 @@ def fit(value: Any, form: Form) -> Any:
         return _fit_text(value, flat, form)
     if isinstance(flat, str) or flat.dtype.kind not in "biuf":
         raise ValueError(f"the PV holds numbers ({form.kind}), not {_called(value, flat)}")
-    if flat.size > form.count:
-        raise ValueError(f"{flat.size} elements are more than the {form.count} the PV began with")
-    if form.count == 1 and flat.size == 0:
+    if flat.size > form.size:
+        raise ValueError(f"{flat.size} elements are more than the {form.size} the PV began with")
+    if form.size == 1 and flat.size == 0:
         raise ValueError("the PV is a scalar, the value is empty")
     target = _DTYPES[form.kind]
     if target.kind == "i" and (flat.dtype.kind == "f" or not _in_range(flat, target)):
         raise ValueError(f"{_called(value, flat)} does not fit a PV that began as {form.kind}")
     copy = flat.astype(target, copy=True)
-    return copy[0].item() if form.count == 1 else copy
+    return copy[0].item() if form.size == 1 else copy
 
 
 def _fit_text(value: Any, flat: Any, form: Form) -> Any:
     if not isinstance(flat, str) and form.kind == "STRING" and flat.dtype.kind == "U":
-        if flat.size > form.count:
-            raise ValueError(f"{flat.size} texts are more than the {form.count} the PV began with")
+        if flat.size > form.size:
+            raise ValueError(f"{flat.size} texts are more than the {form.size} the PV began with")
         texts = [str(text) for text in flat]
     elif isinstance(flat, str):
         texts = [flat]
     else:
         raise ValueError(f"the PV holds text, not {_called(value, flat)}")
-    room = STRING_BYTES if form.kind == "STRING" else form.count
+    room = STRING_BYTES if form.kind == "STRING" else form.size
     longest = max((len(text.encode()) for text in texts), default=0)
     if longest > room:
         raise ValueError(f"a text of {longest} bytes is longer than the {room} the PV has room for")
-    return texts[0] if form.count == 1 or form.kind == "CHAR" else texts
+    return texts[0] if form.size == 1 or form.kind == "CHAR" else texts
 
 
 def _called(value: Any, flat: Any) -> str:

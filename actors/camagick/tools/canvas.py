@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
+import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +64,15 @@ class Window(Paper):
     """
 
     def __init__(self, title: str) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            raise NoWindow("windows belong to the main thread")
         plt = _pyplot()
         try:
-            self.figure = plt.figure(num=title, figsize=SIZE, layout="constrained")
-            plt.show(block=False)
+            with warnings.catch_warnings():
+                # matplotlib takes a forked process's main thread for another one.
+                warnings.filterwarnings("ignore", "Starting a Matplotlib GUI outside")
+                self.figure = plt.figure(num=title, figsize=SIZE, layout="constrained")
+                plt.show(block=False)
         except Exception as error:  # each of the window libraries has its own
             raise NoWindow(str(error) or type(error).__name__) from error
         self._closed = False
@@ -95,6 +104,7 @@ def _pyplot() -> Any:
     try:
         if not os.environ.get("MPLBACKEND"):
             os.environ.setdefault("QT_API", "pyside6")
+            _try_qt()
             from PySide6.QtWidgets import QApplication
 
             # Made here, because matplotlib looks for an X server and knows no other platform.
@@ -106,6 +116,32 @@ def _pyplot() -> Any:
     except (ImportError, RuntimeError, ValueError) as error:
         raise NoWindow(str(error)) from error
     return plt
+
+
+def _try_qt() -> None:
+    """Find out in another process whether Qt can open a window: where it cannot, it aborts.
+
+    Raises
+    ------
+    NoWindow
+        With what Qt says: no such display, a missing system library.
+    """
+    code = "from PySide6.QtWidgets import QApplication; QApplication([])"
+    try:
+        done = subprocess.run(  # noqa: S603 - this interpreter, with the line above
+            [sys.executable, "-c", code],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NoWindow(str(error)) from error
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["Qt does not start"]
+        # An exception's message stands last, what Qt itself has to say first.
+        raise NoWindow(said[-1] if "Traceback" in said[0] else said[0])
 
 
 def save(figure: Any, path: str) -> None:

@@ -56,6 +56,11 @@ class WriterLock:
         """Size of the file in bytes."""
         return os.fstat(self._fd).st_size
 
+    @property
+    def deleted(self) -> bool:
+        """Whether the file has no name any more: what is written to it is lost."""
+        return os.fstat(self._fd).st_nlink == 0
+
     def lengthen(self, size: int) -> None:
         """Make the file at least `size` bytes long."""
         if size > self.size:

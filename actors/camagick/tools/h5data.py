@@ -107,6 +107,18 @@ class Frames:
         if array.size:
             self._dataset[slot.frame] = array[()] if array.ndim == 0 else array
 
+    def describe(self, attributes: Mapping[str, Any]) -> None:
+        """Write attributes: those that HDF5 can store, and that hold for all frames."""
+        for key, value in attributes.items():
+            if key in _MOMENTARY or value is None or key == "":
+                continue
+            try:
+                array = as_frame(value)
+                alone = array.dtype.kind == "O" and array.ndim == 0
+                self._dataset.attrs[key] = value if alone else array
+            except (Unfit, TypeError, ValueError):
+                continue  # a description is a courtesy, the data is what counts
+
     def flush(self) -> None:
         """Hand everything to the file."""
         self._dataset.flush()
@@ -117,23 +129,13 @@ def create(
 ) -> Frames:
     """Make an empty data set for frames like `array`, with the groups above it.
 
-    Parameters
-    ----------
-    handle
-        The open h5py file.
-    name
-        Path in it.
-    array
-        A frame.
-    compression
-        'none', 'gzip' or 'lzf'.
+    `handle` is the open h5py file, `name` the path in it, `compression` 'none', 'gzip' or 'lzf'.
     """
     import h5py
 
     text = array.dtype.kind == "O"
-    filters = {}
-    if compression != "none" and not text:  # texts live outside of the chunks
-        filters = {"compression": compression, "shuffle": True}
+    # Texts live outside of the chunks, where no filter reaches them.
+    packed = {} if text or compression == "none" else {"compression": compression, "shuffle": True}
     dataset = handle.create_dataset(
         name,
         shape=(0, *array.shape),
@@ -141,22 +143,9 @@ def create(
         maxshape=(None, *(length or None for length in array.shape)),
         dtype=h5py.string_dtype("utf-8") if text else array.dtype,
         chunks=chunk_shape(array.shape, 16 if text else array.dtype.itemsize),
-        **filters,
+        **packed,
     )
     return Frames(dataset)
-
-
-def describe(frames: Frames, attributes: Mapping[str, Any]) -> None:
-    """Write attributes of a data set: those that HDF5 can store, and that hold for all frames."""
-    for key, value in attributes.items():
-        if key in _MOMENTARY or value is None or key == "":
-            continue
-        try:
-            array = as_frame(value)
-            text = array.dtype.kind == "O"
-            frames._dataset.attrs[key] = value if text and array.ndim == 0 else array  # noqa: SLF001
-        except (Unfit, TypeError, ValueError, OSError):
-            continue  # a description is a courtesy, the data is what counts
 
 
 def choose(

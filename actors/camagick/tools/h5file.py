@@ -9,7 +9,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from camagick.tools.filelock import WriterLock
-from camagick.tools.h5data import Frames, Unfit, as_frame, choose, create, describe
+from camagick.tools.h5data import Frames, Unfit, as_frame, choose, create
 from camagick.tools.url import below
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class H5File:
             self._frames.pop(frame.name, None)
             del self.handle[frame.name]
         frames = create(self.handle, frame.name, array, compression)
-        describe(frames, frame.attributes)
+        frames.describe(frame.attributes)
         return self._keep(frame.name, frames)
 
     def _keep(self, name: str, frames: Frames) -> Frames:
@@ -147,6 +147,8 @@ class H5File:
 
     def flush(self) -> None:
         """Let other programs see what was written."""
+        if self._lock.deleted:
+            raise StoreError(f"{self.path}: it was deleted while it was being written")
         try:
             self.handle.flush()
         except (OSError, RuntimeError) as error:

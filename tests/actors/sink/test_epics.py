@@ -15,7 +15,12 @@ import pytest
 from camagick.data import Data
 from camagick.errors import BadOption
 from camagick.sink.epics import Processor
-from tests.servers.ioc import SoftIoc, ca, caget, softioc_c  # noqa: F401 - fixtures
+from tests.servers import ioc as servers
+from tests.servers.ioc import SoftIoc, caget
+
+# Fixtures
+ca = servers.ca
+softioc_c = servers.softioc_c
 
 Start = Callable[[str], SoftIoc]
 
@@ -53,13 +58,13 @@ async def running(*args: Any, **kwargs: Any) -> AsyncIterator[Processor]:
         ("mark", 1, "busy"),
         ("mark", np.zeros(1), "idle"),
         ("mark", "busy", "busy"),
-        ("s", "Grün", "Grün"),
+        ("s", "Grün", r"Gr\xc3\xbcn"),
         ("w", np.arange(6).reshape(2, 3), "6 0 1 2 3 4 5"),
         ("w", np.arange(3, dtype=">f4"), "3 0 1 2"),
         ("text", "long " * 15, ("long " * 15).strip()),
     ],
 )
-def test_values(softioc_c: Start, name: str, value: Any, read: str) -> None:  # noqa: F811
+def test_values(softioc_c: Start, name: str, value: Any, read: str) -> None:
     ioc = softioc_c(DB)
 
     async def run() -> Data:
@@ -68,11 +73,13 @@ def test_values(softioc_c: Start, name: str, value: Any, read: str) -> None:  # 
 
     assert dict(asyncio.run(run())) == {"b": 1, "c": 2}
     words = ["-S"] if name == "text" else []
-    assert caget(ioc.env, "-t", *words, f"TEST:{name}") == read
+    assert caget(ioc.env, "-c", "-t", *words, f"TEST:{name}") == read
 
 
+@pytest.mark.errors_expected
 def test_errors_name_pv_and_value_and_cost_little(
-    softioc_c: Start, caplog: pytest.LogCaptureFixture  # noqa: F811
+    softioc_c: Start,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     ioc = softioc_c(DB)
 
@@ -96,8 +103,10 @@ def test_errors_name_pv_and_value_and_cost_little(
     assert "pv=TEST:s" in text
 
 
+@pytest.mark.errors_expected
 def test_a_pv_that_appears_later_is_written(
-    softioc_c: Start, ca: dict[str, str]  # noqa: F811
+    softioc_c: Start,
+    ca: dict[str, str],
 ) -> None:
     ioc = softioc_c(DB)
     ioc.kill()

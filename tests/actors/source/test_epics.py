@@ -17,18 +17,22 @@ from camagick.processor import Placement
 from camagick.service.ca_queues import Clustered, Every
 from camagick.service.ca_trigger import Guide
 from camagick.source.epics import Processor
-from tests.servers.ioc import SoftIoc, ca, caput, softioc_c, until  # noqa: F401 - fixtures
+from tests.servers import ioc as servers
+from tests.servers.ioc import SoftIoc, caput, until
+
+# Fixtures
+ca = servers.ca
+softioc_c = servers.softioc_c
 
 Start = Callable[[str], SoftIoc]
-
-pytestmark = pytest.mark.filterwarnings("error")
 
 DB = """
 record(ao, "$(P)x") { field(VAL, "1.5") field(PINI, "YES") field(EGU, "mm") field(PREC, "3")
                       field(HIGH, "10") field(HSV, "MINOR") }
 record(ao, "$(P)y") { field(VAL, "2.5") field(PINI, "YES") }
 record(longout, "$(P)n") { field(VAL, "0") field(PINI, "YES") }
-record(bo, "$(P)mark") { field(VAL, "0") field(PINI, "YES") field(ZNAM, "idle") field(ONAM, "busy") }
+record(bo, "$(P)mark") { field(VAL, "0") field(PINI, "YES")
+                         field(ZNAM, "idle") field(ONAM, "busy") }
 record(stringout, "$(P)s") { field(VAL, "gruen") field(PINI, "YES") }
 record(waveform, "$(P)text") { field(FTVL, "CHAR") field(NELM, "100") }
 record(waveform, "$(P)w") { field(FTVL, "DOUBLE") field(NELM, "8") }
@@ -64,7 +68,7 @@ async def quiet(source: Processor, seconds: float = 0.4) -> bool:
     return False
 
 
-def test_values_and_what_is_known_about_them(softioc_c: Start) -> None:  # noqa: F811
+def test_values_and_what_is_known_about_them(softioc_c: Start) -> None:
     ioc = softioc_c(DB)
     ioc.put("w", 1, 2, 3)
     ioc.put("i", 4, 5)
@@ -76,7 +80,10 @@ def test_values_and_what_is_known_about_them(softioc_c: Start) -> None:  # noqa:
             return await source()
 
     data = asyncio.run(run())
-    assert list(data) == [*(f"TEST_{name}" for name in ("x", "n", "mark", "s", "text", "w", "i")), "big"]
+    assert list(data) == [
+        *(f"TEST_{name}" for name in ("x", "n", "mark", "s", "text", "w", "i")),
+        "big",
+    ]
     assert data["TEST_x"] == 1.5
     assert isinstance(data["TEST_x"], np.float64)
     assert isinstance(data["TEST_n"], np.int32)
@@ -94,7 +101,7 @@ def test_values_and_what_is_known_about_them(softioc_c: Start) -> None:  # noqa:
     assert data.attributes("TEST_mark")["enum_strings"] == ["idle", "busy"]
 
 
-def test_severity_travels(softioc_c: Start) -> None:  # noqa: F811
+def test_severity_travels(softioc_c: Start) -> None:
     ioc = softioc_c(DB)
     ioc.put("x", 11)
 
@@ -106,7 +113,7 @@ def test_severity_travels(softioc_c: Start) -> None:  # noqa: F811
     assert (known["severity"], known["status"]) == (1, 4)  # MINOR, HIGH
 
 
-def test_every_loses_none(softioc_c: Start) -> None:  # noqa: F811
+def test_every_loses_none(softioc_c: Start) -> None:
     ioc = softioc_c(DB)
     count = 40
 
@@ -127,7 +134,7 @@ def test_every_loses_none(softioc_c: Start) -> None:  # noqa: F811
     assert asyncio.run(run()) == list(range(count + 1))
 
 
-def test_beside_others_the_newest(softioc_c: Start) -> None:  # noqa: F811
+def test_beside_others_the_newest(softioc_c: Start) -> None:
     ioc = softioc_c(DB)
 
     async def run() -> None:
@@ -145,7 +152,7 @@ def test_beside_others_the_newest(softioc_c: Start) -> None:  # noqa: F811
     asyncio.run(run())
 
 
-def test_one_row_per_set_of_updates(softioc_c: Start) -> None:  # noqa: F811
+def test_one_row_per_set_of_updates(softioc_c: Start) -> None:
     ioc = softioc_c(DB)
 
     async def run() -> None:
@@ -159,7 +166,7 @@ def test_one_row_per_set_of_updates(softioc_c: Start) -> None:  # noqa: F811
     asyncio.run(run())
 
 
-def test_hasty_and_thorough(softioc_c: Start) -> None:  # noqa: F811
+def test_hasty_and_thorough(softioc_c: Start) -> None:
     ioc = softioc_c(DB)
 
     async def run() -> None:
@@ -178,7 +185,7 @@ def test_hasty_and_thorough(softioc_c: Start) -> None:  # noqa: F811
     asyncio.run(run())
 
 
-def test_continuous_does_not_wait(softioc_c: Start) -> None:  # noqa: F811
+def test_continuous_does_not_wait(softioc_c: Start) -> None:
     softioc_c(DB)
 
     async def run() -> None:
@@ -191,7 +198,7 @@ def test_continuous_does_not_wait(softioc_c: Start) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("when", ['"TEST:mark==0"', "TEST:mark==idle and TEST:n>=0"])
-def test_guided(softioc_c: Start, when: str) -> None:  # noqa: F811
+def test_guided(softioc_c: Start, when: str) -> None:
     ioc = softioc_c(DB)
 
     async def run() -> None:
@@ -209,7 +216,7 @@ def test_guided(softioc_c: Start, when: str) -> None:  # noqa: F811
     asyncio.run(run())
 
 
-def test_large_arrays(softioc_c: Start) -> None:  # noqa: F811
+def test_large_arrays(softioc_c: Start) -> None:
     from camagick.sink.epics import Processor as Sink
 
     softioc_c(DB)
@@ -229,7 +236,8 @@ def test_large_arrays(softioc_c: Start) -> None:  # noqa: F811
 
 
 def test_a_missing_pv_is_named_and_waited_for(
-    softioc_c: Start, caplog: pytest.LogCaptureFixture  # noqa: F811
+    softioc_c: Start,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     softioc_c(DB)
 
@@ -244,7 +252,8 @@ def test_a_missing_pv_is_named_and_waited_for(
 
 
 def test_ioc_dies_and_comes_back(
-    softioc_c: Start, caplog: pytest.LogCaptureFixture  # noqa: F811
+    softioc_c: Start,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     ioc = softioc_c(DB)
 
@@ -266,7 +275,7 @@ def test_ioc_dies_and_comes_back(
     assert caplog.text.count("PV connected again") == 1
 
 
-def test_ready_may_be_cancelled(softioc_c: Start) -> None:  # noqa: F811
+def test_ready_may_be_cancelled(softioc_c: Start) -> None:
     ioc = softioc_c(DB)
 
     async def run() -> None:
@@ -290,7 +299,13 @@ class _Reading:
 
 def test_clusters_by_source_time() -> None:
     trigger = Clustered(["a", "b"], 0.1)
-    for name, value, when in [("a", 1, 1.0), ("a", 2, 2.0), ("b", 2, 2.05), ("b", 3, 3.0), ("a", 3, 3.1)]:
+    for name, value, when in [
+        ("a", 1, 1.0),
+        ("a", 2, 2.0),
+        ("b", 2, 2.05),
+        ("b", 3, 3.0),
+        ("a", 3, 3.1),
+    ]:
         trigger.event(name, _Reading(value, when))
     rows = []
     while trigger.pending():
@@ -310,20 +325,32 @@ def test_the_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value", "holds"),
-    [("P==0", 0, True), ("P!=0", 0, False), ("P < 2.5", 2, True), ("'P>=2'", 2, True),
-     ('P=="ready"', "ready", True), ("P>1", "text", False), ("P.RBV<=3", np.array([1, 3]), True)],
+    [
+        ("P==0", 0, True),
+        ("P!=0", 0, False),
+        ("P < 2.5", 2, True),
+        ("'P>=2'", 2, True),
+        ('P=="ready"', "ready", True),
+        ("P>1", "text", False),
+        ("P.RBV<=3", np.array([1, 3]), True),
+    ],
 )
-def test_conditions(text: str, value: Any, holds: bool) -> None:  # noqa: FBT001
+def test_conditions(text: str, value: Any, holds: bool) -> None:
     guide = Guide(text)
     assert guide.turns({guide.pvs[0]: _Reading(value)}) is holds
 
 
 @pytest.mark.parametrize(
     ("args", "kwargs", "text"),
-    [((), {}, "needs a PV"), (("x",), {"mode": "fast"}, "every, sloppy"),
-     (("x",), {"mode": "guided"}, "when="), (("x",), {"when": "P=1"}, "PV==VALUE"),
-     (("x",), {"mode": "hasty", "when": "P==1"}, "only mode=guided"),
-     (("x",), {"dwell": -1.0}, "0 or more"), (("x", "x"), {}, "comes twice")],
+    [
+        ((), {}, "needs a PV"),
+        (("x",), {"mode": "fast"}, "every, sloppy"),
+        (("x",), {"mode": "guided"}, "when="),
+        (("x",), {"when": "P=1"}, "PV==VALUE"),
+        (("x",), {"mode": "hasty", "when": "P==1"}, "only mode=guided"),
+        (("x",), {"dwell": -1.0}, "0 or more"),
+        (("x", "x"), {}, "comes twice"),
+    ],
 )
 def test_bad_options(args: Any, kwargs: Any, text: str) -> None:
     with pytest.raises(BadOption, match=text):
@@ -333,5 +360,8 @@ def test_bad_options(args: Any, kwargs: Any, text: str) -> None:
 def test_tags_and_channels() -> None:
     source = Processor("iffy", "A:b.RBV", "x.y", prefix="P:", suffix=".VAL", img="DET:img")
     assert source._tags == {
-        "iffy": "P:iffy.VAL", "A_b_RBV": "P:A:b.RBV.VAL", "x.y": "P:x.y.VAL", "img": "DET:img",
+        "iffy": "P:iffy.VAL",
+        "A_b_RBV": "P:A:b.RBV.VAL",
+        "x.y": "P:x.y.VAL",
+        "img": "DET:img",
     }

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from camagick.errors import BadOption
 from camagick.source.ioc import Processor
-from tests.servers.ioc import ca, caget, caput  # noqa: F401 - a fixture
+from tests.servers import ioc as servers
+from tests.servers.ioc import caget, caput
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+# Fixtures
+ca = servers.ca
 
 
 @contextlib.asynccontextmanager
@@ -39,7 +45,7 @@ async def put(env: dict[str, str], *words: str) -> int:
     return (await asyncio.to_thread(caput, env, *words)).returncode
 
 
-def test_as_in_the_document(ca: dict[str, str]) -> None:  # noqa: F811
+def test_as_in_the_document(ca: dict[str, str]) -> None:
     async def run() -> list[Any]:
         async with running(var="ene(0.0)", prefix="EXAMPLE:") as source:
             seen = [await source()]
@@ -55,7 +61,7 @@ def test_as_in_the_document(ca: dict[str, str]) -> None:  # noqa: F811
     assert str(rows[1]["var"]) == "3.14"
 
 
-def test_types_and_order(ca: dict[str, str]) -> None:  # noqa: F811
+def test_types_and_order(ca: dict[str, str]) -> None:
     async def run() -> dict[str, Any]:
         async with running(
             name="name(sample 1)", scan="scan(7)", mark="mark", empty="empty()", rate="rate(1.5)"
@@ -71,14 +77,18 @@ def test_types_and_order(ca: dict[str, str]) -> None:  # noqa: F811
 
     row = asyncio.run(run())
     assert list(row.items()) == [
-        ("name", "sample 1"), ("scan", 7), ("mark", 0.0), ("empty", 0.0), ("rate", 1.5),
+        ("name", "sample 1"),
+        ("scan", 7),
+        ("mark", 0.0),
+        ("empty", 0.0),
+        ("rate", 1.5),
     ]
     assert f"{row['scan']:03d}" == "007"
     assert isinstance(row["mark"], np.float64)
 
 
-@pytest.mark.parametrize("hang", [False, 0, "no", "False"])
-def test_without_hang_nothing_waits(ca: dict[str, str], hang: Any) -> None:  # noqa: F811
+@pytest.mark.parametrize("hang", [False, 0, "No"])
+def test_without_hang_nothing_waits(ca: dict[str, str], hang: Any) -> None:
     async def run() -> None:
         async with running(scan="scan(0)", hang=hang) as source:
             assert [(await source())["scan"] for _ in range(3)] == [0, 0, 0]
@@ -86,7 +96,7 @@ def test_without_hang_nothing_waits(ca: dict[str, str], hang: Any) -> None:  # n
     asyncio.run(run())
 
 
-def test_suppress(ca: dict[str, str]) -> None:  # noqa: F811
+def test_suppress(ca: dict[str, str]) -> None:
     async def run() -> None:
         async with running(scan="scan(1)", suppress="initial,same") as source:
             assert await waits(source)
@@ -98,7 +108,7 @@ def test_suppress(ca: dict[str, str]) -> None:  # noqa: F811
     asyncio.run(run())
 
 
-def test_a_bad_put_harms_nobody(ca: dict[str, str]) -> None:  # noqa: F811
+def test_a_bad_put_harms_nobody(ca: dict[str, str]) -> None:
     async def run() -> None:
         async with running(scan="scan(1)") as source:
             await source()
@@ -112,8 +122,13 @@ def test_a_bad_put_harms_nobody(ca: dict[str, str]) -> None:  # noqa: F811
 
 @pytest.mark.parametrize(
     ("kwargs", "text"),
-    [({}, "needs a PV"), ({"a": "x(1"}, "PV\\(initial\\)"), ({"a": "x", "hang": "maybe"}, "yes or no"),
-     ({"a": "x", "suppress": "all"}, "initial, same"), ({"a": "x", "b": "x"}, "two tags")],
+    [
+        ({}, "needs a PV"),
+        ({"a": "x(1"}, "PV\\(initial\\)"),
+        ({"a": "x", "hang": "maybe"}, "yes or no"),
+        ({"a": "x", "suppress": "all"}, "initial, same"),
+        ({"a": "x", "b": "x"}, "two tags"),
+    ],
 )
 def test_bad_options(kwargs: Any, text: str) -> None:
     with pytest.raises(BadOption, match=text):

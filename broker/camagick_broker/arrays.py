@@ -1,0 +1,122 @@
+"""Arrays out of bytes that a peer sent: nothing is made before everything has been checked."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from typing import Any
+
+import msgpack_numpy
+import numpy as np
+
+#: Arrays from this size on, in bytes, travel as buffers of their own.
+BUFFER_BYTES = 16384
+MAX_DIMENSIONS = 32
+#: Tuples may stand in one another this deep: each level is a message of its own to msgpack.
+MAX_DEPTH = 16
+#: Nested extensions hold descriptions and tuples of small values only.
+MAX_EXTENSION_BYTES = 1 << 26
+#: Extensions of msgpack, see `camagick_broker.values`.
+TUPLE, BUFFER, SLOT = 1, 2, 3
+#: Kinds of dtype that may travel: numbers, text, times; no objects, no structures.
+KINDS = frozenset("biufcSUmM")
+_DTYPE = re.compile(r"[<>|](?:[biufcSU][1-9][0-9]{0,9}|[mM]8(?:\[[0-9]{0,9}[A-Za-z]{1,2}\])?)")
+_ARRAY_KEYS = frozenset((b"nd", b"type", b"kind", b"shape", b"data"))
+_SCALAR_KEYS = frozenset((b"nd", b"type", b"data"))
+_COMPLEX_KEYS = frozenset((b"complex", b"data"))
+_MAX_CODE_POINT = 0x10FFFF
+
+
+def view(buffer: Any, dtype: Any, shape: Any) -> np.ndarray:
+    """Return a read-only array over `buffer`, after checking that it fits exactly.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where dtype or shape are not allowed, or do not fit the buffer's length.
+    """
+    kind = checked_dtype(dtype)
+    sizes = checked_shape(shape)
+    flat = buffer if isinstance(buffer, bytes) else memoryview(buffer).cast("B")
+    if math.prod(sizes) * kind.itemsize != len(flat):
+        raise ValueError(f"{len(flat)} bytes are no array of {kind} {sizes!s:.80}")
+    array = np.ndarray(sizes, kind, flat) if len(flat) else np.empty(sizes, kind)
+    if kind.kind == "U":
+        _check_text(array, kind)
+    array.flags.writeable = False
+    return array
+
+
+def checked_dtype(text: Any) -> np.dtype[Any]:
+    """Return the dtype called `text`, refusing what could hold objects or structures.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For what is not spelled as numpy spells the dtype of an array that may travel.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("ascii")
+    if not isinstance(text, str):
+        raise TypeError(f"{text!r:.40} is no dtype")
+    return _dtype(text)
+
+
+@functools.lru_cache(maxsize=256)
+def _dtype(text: str) -> np.dtype[Any]:
+    if len(text) > 32 or not _DTYPE.fullmatch(text):
+        raise TypeError(f"dtype {text[:40]!r} may not travel")
+    return np.dtype(text)
+
+
+def checked_shape(shape: Any) -> tuple[int, ...]:
+    """Return `shape` as a tuple of sizes.
+
+    Raises
+    ------
+    TypeError
+        For anything but a short list of numbers from 0 on.
+    """
+    if not isinstance(shape, (list, tuple)) or len(shape) > MAX_DIMENSIONS:
+        raise TypeError(f"{shape!r:.40} is no shape")
+    for size in shape:
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+            raise TypeError(f"{size!r:.40} is no size")
+    return tuple(shape)
+
+
+def numpy_or_map(content: dict[Any, Any]) -> Any:
+    """Read what msgpack-numpy wrote as a map; any other map is what it is.
+
+    msgpack-numpy itself sees nothing that could make it unpickle.
+    """
+    if b"data" not in content:
+        return content
+    keys = content.keys()
+    if keys == _ARRAY_KEYS and content[b"nd"] is True:
+        if content[b"kind"] != b"":
+            raise TypeError(f"an array of kind {content[b'kind']!r:.40} may not travel")
+        return view(_bytes(content), content[b"type"], content[b"shape"])
+    if keys == _SCALAR_KEYS and content[b"nd"] is False:
+        return view(_bytes(content), content[b"type"], ())[()]
+    if keys == _COMPLEX_KEYS and content[b"complex"] is True:
+        text = content[b"data"]
+        if not isinstance(text, str) or len(text) > 80:
+            raise TypeError("a complex number that is no text")
+        return msgpack_numpy.decode(content)
+    return content
+
+
+def _bytes(content: dict[Any, Any]) -> bytes:
+    data = content[b"data"]
+    if not isinstance(data, bytes):
+        raise TypeError("array data that are no bytes")
+    return data
+
+
+def _check_text(array: np.ndarray, kind: np.dtype[Any]) -> None:
+    """Refuse text that numpy could hold but nobody could read."""
+    points = array.reshape(-1).view(f"{kind.byteorder.replace('|', '=')}u4")
+    if points.size and points.max() > _MAX_CODE_POINT:
+        raise ValueError("text with characters that do not exist")

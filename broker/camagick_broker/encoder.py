@@ -1,0 +1,134 @@
+"""Values to bytes, see `camagick_broker.values`. No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+import msgpack_numpy
+import numpy as np
+
+from camagick_broker.arrays import (
+    BUFFER,
+    BUFFER_BYTES,
+    KINDS,
+    MAX_DEPTH,
+    MAX_EXTENSION_BYTES,
+    TUPLE,
+)
+from camagick_broker.errors import LocalProtocolError
+from camagick_broker.wire import MAX_FRAME_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+class Encoder:
+    """Writes bodies, one after the other; not for several threads at a time."""
+
+    def __init__(self) -> None:
+        self._buffers: list[np.ndarray] = []
+        self._depth = 0
+        # One packer for all messages: each new one would allocate its buffer anew.
+        self._packer = msgpack.Packer(default=self._special, strict_types=True)
+
+    def __call__(
+        self, lineage: Mapping[int, int], context: Sequence[Any], data: Sequence[Any]
+    ) -> tuple[bytes, list[np.ndarray]]:
+        """Write a body.
+
+        Parameters
+        ----------
+        lineage
+            See `camagick_broker.reader.Body`.
+        context, data
+            Entries ``[tag, maker, origin, attributes, value]``.
+
+        Returns
+        -------
+        (bytes, list of numpy.ndarray)
+            The body, and the bytes of the large arrays to be sent behind it, not copied.
+
+        Raises
+        ------
+        LocalProtocolError
+            For a value that cannot travel; names its type.
+        """
+        self._buffers = []
+        self._depth = 0
+        try:
+            _check(context)
+            _check(data)
+            body = self._packer.pack([lineage, context, data])
+        except (TypeError, ValueError, OverflowError, RecursionError, BufferError) as error:
+            self._packer.reset()
+            raise LocalProtocolError(f"a value cannot travel: {error}") from None
+        return body, self._buffers
+
+    def _special(self, value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return self._array(value)
+        if isinstance(value, np.generic):
+            return _scalar(value)
+        if isinstance(value, complex):
+            return msgpack_numpy.encode(complex(value))
+        if isinstance(value, tuple):
+            return msgpack.ExtType(TUPLE, self._nested(list(value)))
+        for plain in _PLAIN:  # what derives from them
+            if isinstance(value, plain):
+                return plain(value)
+        raise TypeError(
+            f"{type(value).__name__}; numbers, text, arrays, lists and dictionaries of those can"
+        )
+
+    def _array(self, array: np.ndarray) -> Any:
+        kind = array.dtype.kind
+        if kind not in KINDS or isinstance(array, np.ma.MaskedArray):
+            what = "a masked array" if kind in KINDS else "an array"
+            raise TypeError(f"{what} of dtype {array.dtype}; numbers, text and times can")
+        if not array.dtype.itemsize:  # text of no length: numpy itself makes it one character
+            array = array.astype(f"{kind}1")
+        array = np.asarray(array, order="C")
+        if array.nbytes < BUFFER_BYTES:
+            content = msgpack_numpy.encode(array.view("i8") if kind in "mM" else array)
+            content[b"type"] = array.dtype.str
+            content[b"shape"] = list(array.shape)
+            return content
+        if array.nbytes > MAX_FRAME_BYTES:
+            raise ValueError(f"an array of {array.nbytes} bytes; up to {MAX_FRAME_BYTES} can")
+        self._buffers.append(array.reshape(-1).view(np.uint8))
+        content = [len(self._buffers) - 1, array.dtype.str, list(array.shape)]
+        return msgpack.ExtType(BUFFER, self._nested(content))
+
+    def _nested(self, value: Any) -> bytes:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise ValueError(f"tuples in tuples, more than {MAX_DEPTH} deep")
+        packer = msgpack.Packer(default=self._special, strict_types=True, buf_size=1024)
+        packed = bytes(packer.pack(value))
+        self._depth -= 1
+        if len(packed) > MAX_EXTENSION_BYTES:
+            raise ValueError(f"a tuple of {len(packed)} bytes; up to {MAX_EXTENSION_BYTES} can")
+        return packed
+
+
+def _check(entries: Sequence[Any]) -> None:
+    """Refuse here what the receiver would refuse."""
+    for tag, _, _, attributes, _ in entries:
+        if not isinstance(tag, str):
+            raise TypeError(f"a tag that is no text: {tag!r:.40}")
+        if attributes and not all(isinstance(key, str) for key in attributes):
+            raise TypeError(f"an attribute of {tag} whose name is no text")
+
+
+def _scalar(value: np.generic) -> dict[bytes, Any]:
+    if value.dtype.kind not in KINDS:
+        raise TypeError(f"a numpy scalar of dtype {value.dtype}; numbers, text and times can")
+    kind, data = value.dtype.str, value.tobytes()
+    if not data:  # text of no length
+        kind, data = np.zeros((), f"{value.dtype.kind}1").dtype.str, bytes(4)
+        data = data[: 4 if kind[1] == "U" else 1]
+    return {b"nd": False, b"type": kind, b"data": data}
+
+
+_PLAIN: tuple[Callable[[Any], Any], ...] = (str, bytes, bool, int, float, list, dict)
