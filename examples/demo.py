@@ -33,8 +33,13 @@ READ_BACK = "-count 3 --from-epics RESULT:EXAMPLE_jedda_roi --to-summary"
 def main() -> None:
     """Run the demo; exit code 1 where something did not come out."""
     first, second = free_ports(2)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink, tempfile.TemporaryDirectory() as folder:
-        sink.bind(("127.0.0.1", 0))  # takes the servers' beacons, so that nothing leaves this machine
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        sink.bind(
+            ("127.0.0.1", 0)
+        )  # takes the servers' beacons, so that nothing leaves this machine
         common = {
             "EPICS_CA_AUTO_ADDR_LIST": "NO",
             "EPICS_CA_ADDR_LIST": f"127.0.0.1:{first} 127.0.0.1:{second}",
@@ -44,13 +49,17 @@ def main() -> None:
         }
         say("An ad-hoc IOC with two made-up signals, EXAMPLE:iffy and EXAMPLE:jedda:")
         with running(f"-yaml {HERE / 'ad-hoc.spy'}", common, first, folder):
-            say("In another terminal: sum up a region of the image, print it, store it, publish it:")
+            say(
+                "In another terminal: sum up a region of the image, print it, store it, publish it:"
+            )
             with running(ROI, common, second, folder) as pipe:
                 say("In a third one: read the new PV.")
                 code = subprocess.run(
                     shown(READ_BACK), env={**os.environ, **common}, timeout=DEADLINE_S, check=False
                 ).returncode
-                pipe.send_signal(signal.SIGINT)  # Ctrl-C: what is under way still gets into the file
+                pipe.send_signal(
+                    signal.SIGINT
+                )  # Ctrl-C: what is under way still gets into the file
                 pipe.wait(DEADLINE_S)
         frames = list_file(Path(folder) / "demo.h5")
     if code or not frames:
@@ -70,7 +79,9 @@ def shown(line: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def running(line: str, env: dict[str, str], port: int, folder: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    line: str, env: dict[str, str], port: int, folder: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a caspy command in the background, and end it as Ctrl-C does."""
     process = subprocess.Popen(
         shown(line), cwd=folder, env={**os.environ, **env, "EPICS_CAS_SERVER_PORT": str(port)}

@@ -75,8 +75,10 @@ class Merger:
                 name = tag
                 if len(holders[tag]) > 1 and (_made_in(part, tag, mark) or tag in bare):
                     name = _unique(f"{tag}_{part.label or 'other'}", taken)
-                    self._warn(f"{tag} comes out of several branches: one is now called {name}"
-                               " (--rename chooses other names)")
+                    self._warn(
+                        f"{tag} comes out of several branches: one is now called {name}"
+                        " (--rename chooses other names)"
+                    )
                 else:
                     bare.add(tag)
                 rows.append((name, mark))

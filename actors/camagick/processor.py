@@ -180,7 +180,9 @@ def wrap(thing: Any) -> Any:
     raise TypeError(f"{thing!r} is neither a processor nor a function of (data, context)")
 
 
-def conclude(node: ProcessorBase, made: Result, data: Data, context: Data, before: dict[str, Any]) -> Data:
+def conclude(
+    node: ProcessorBase, made: Result, data: Data, context: Data, before: dict[str, Any]
+) -> Data:
     """Turn what a processor returned into what the next one is given.
 
     Parameters

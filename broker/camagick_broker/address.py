@@ -9,15 +9,20 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from camagick_broker.errors import AddressError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Longest path of a unix socket, in bytes (sun_path without its final zero).
 MAX_PATH = 107
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _LONGEST_SOCKET = "/broker.ctl"
+_PATIENCE_S = 0.2
 
 
 def runtime_dir() -> Path:
@@ -29,11 +34,12 @@ def runtime_dir() -> Path:
         Where it belongs to somebody else, or others may write to it.
     """
     base = os.environ.get("XDG_RUNTIME_DIR")
-    if base and os.access(base, os.W_OK):
+    if base and Path(base).is_absolute() and os.access(base, os.W_OK):
         folder = Path(base) / "caspy"
     else:
         folder = Path(tempfile.gettempdir()) / f"caspy-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
     state = folder.lstat()
     if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o077:
         raise AddressError(
@@ -71,22 +77,51 @@ def bus_folder(name: str) -> Iterator[Path]:
     folder = runtime_dir() / check_name(name)
     if len(os.fsencode(f"{folder}{_LONGEST_SOCKET}")) > MAX_PATH:
         raise AddressError(f"the path {folder} is too long for sockets: set XDG_RUNTIME_DIR")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    # The lock lives as long as a process of the bus: whoever dies leaves a free one, not a wrong one.
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise AddressError(f"a bus called {name} is running: choose another -bus") from None
+    lock = _locked(folder)
     try:
         for left in folder.iterdir():
-            if left.name != "lock":
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            elif left.name != "lock":
                 left.unlink(missing_ok=True)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+def _locked(folder: Path) -> int:
+    """Make a bus's folder and lock it; return the open lock.
+
+    The lock lives as long as a process of the bus: whoever dies leaves a free one, not a wrong one.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        lock = _try_lock(folder)
+        if lock is not None:
+            return lock
+        if time.monotonic() > deadline:
+            raise AddressError(f"a bus called {folder.name} is running: choose another -bus")
+        time.sleep(_PATIENCE_S / 10)  # it may be just ending, or being cleaned up
+
+
+def _try_lock(folder: Path) -> int | None:
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except FileExistsError:
+        raise AddressError(f"{folder} is in the way: remove it") from None
+    lock = None
+    try:
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its folder may have been removed between the two calls: then it locks nothing.
+        if os.path.samestat(os.fstat(lock), (folder / "lock").stat()):
+            return lock
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    if lock is not None:
+        os.close(lock)
+    return None
 
 
 def clean_up() -> None:

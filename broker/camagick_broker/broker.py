@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from camagick_broker.address import broker_address
 from camagick_broker.control import hear, say
 from camagick_broker.directory import Directory
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.port import Outlet, Port
+from camagick_broker.refusals import Refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +34,15 @@ class Broker:
 
     def __init__(self, run: bytes, bus_dir: str, names: Mapping[int, str]) -> None:
         self._run = run
-        self._port = Port()
         self._directory = Directory(names)
         self._peers: dict[int, bytes] = {}
-        self._outlet: Outlet = self._port.bind_router(broker_address(bus_dir))
-        self._refused: set[bytes] = set()
+        self._refusals = Refusals("broker")
+        self._port = Port()
+        try:
+            self._outlet: Outlet = self._port.bind_router(broker_address(bus_dir))
+        except BaseException:
+            self._port.close()
+            raise
 
     def serve(self, stopped: Callable[[], bool]) -> None:
         """Answer until `stopped`."""
@@ -60,20 +67,20 @@ class Broker:
 
     def _hear(self, frames: list[bytes]) -> None:
         try:
-            peer, frame = frames
-            sender, content = hear(frame, self._run)
-        except (ValueError, RemoteProtocolError) as error:
-            if frames[0] not in self._refused:
-                self._refused.add(frames[0])
-                log.warning('msg="refused a message" reason="%s"', error)
-            return
-        answer = getattr(self, f"_on_{content['op']}", None)
-        if answer is not None:
-            answer(peer, sender, content)
+            if len(frames) != 2:
+                raise RemoteProtocolError(f"wrong number of frames: {len(frames) - 1}")  # noqa: TRY301
+            sender, content = hear(frames[1], self._run)
+            answer = getattr(self, f"_on_{content['op']}", None)
+            if answer is None:
+                raise RemoteProtocolError(f"unknown request: {content['op'][:40]!r}")  # noqa: TRY301
+            answer(frames[0], sender, content)
+        except RemoteProtocolError as error:
+            self._refusals.note("broker", error)
 
     def _on_register(self, peer: bytes, sender: int, content: dict[str, Any]) -> None:
+        complete = self._directory.register(sender, content)
         self._peers[sender] = peer
-        if self._directory.register(sender, content):
+        if complete:
             self._tell_all({"op": "directory", "actors": self._directory.actors})
 
     def _on_ready(self, _peer: bytes, sender: int, _content: dict[str, Any]) -> None:

@@ -28,8 +28,8 @@ def hear(frame: Any, run: bytes) -> tuple[int, dict[str, Any]]:
         raise RemoteProtocolError(f"{head.kind.name} where a control message belongs")
     try:
         content = msgpack.unpackb(body, strict_map_key=False)
-    except (ValueError, msgpack.UnpackException) as error:
-        raise RemoteProtocolError(f"unreadable control message: {error}") from None
+    except (ValueError, TypeError, RecursionError, OverflowError, msgpack.UnpackException) as error:
+        raise RemoteProtocolError(f"unreadable control message: {error!s:.200}") from None
     if not isinstance(content, dict) or not isinstance(content.get("op"), str):
         raise RemoteProtocolError("a control message without 'op'")
     return head.sender, content

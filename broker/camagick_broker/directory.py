@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+from camagick_broker.errors import RemoteProtocolError
 
 #: Fields of a registration.
-_FIELDS = ("name", "pid", "incarnation", "data", "back", "loop", "multicast")
+_FIELDS: dict[str, type[Any]] = {
+    "name": str, "pid": int, "incarnation": int, "data": str, "back": str, "loop": str,
+    "multicast": bool,
+}  # fmt: skip
+_LONGEST_TEXT = 256
+_MOST_FIGURES = 10_000
+_DEEPEST_FIGURES = 4
 
 
 class Directory:
@@ -25,15 +35,31 @@ class Directory:
         self._ready: set[int] = set()
 
     def register(self, number: int, entry: Mapping[str, Any]) -> bool:
-        """Note an actor's addresses; tell whether everybody is known now."""
-        if number in self.names:
-            self.actors[number] = {field: entry.get(field) for field in _FIELDS}
+        """Note an actor's addresses; tell whether everybody is known now.
+
+        Raises
+        ------
+        RemoteProtocolError
+            For an actor that is not in the plan, or an entry that is not one.
+        """
+        self._check(number)
+        for field, kind in _FIELDS.items():
+            value = entry.get(field)
+            if type(value) is not kind or (isinstance(value, str) and len(value) > _LONGEST_TEXT):
+                raise RemoteProtocolError(f"unusable registration: {field} is {value!r:.80}")
+        self.actors[number] = {field: entry[field] for field in _FIELDS}
         return len(self.actors) == len(self.names)
 
     def ready(self, number: int) -> bool:
-        """Note that an actor could start; tell whether everybody could."""
-        if number in self.names:
-            self._ready.add(number)
+        """Note that an actor could start; tell whether everybody could.
+
+        Raises
+        ------
+        RemoteProtocolError
+            For an actor that is not in the plan.
+        """
+        self._check(number)
+        self._ready.add(number)
         return self.all_ready
 
     @property
@@ -47,9 +73,17 @@ class Directory:
         return [name for number, name in self.names.items() if number not in self._ready]
 
     def report(self, number: int, statistics: Mapping[str, Any]) -> None:
-        """Keep an actor's newest figures."""
-        if number in self.names:
-            self.statistics[number] = dict(statistics)
+        """Keep an actor's newest figures.
+
+        Raises
+        ------
+        RemoteProtocolError
+            For an actor that is not in the plan, and for what are no figures.
+        """
+        self._check(number)
+        if _size(statistics, _DEEPEST_FIGURES) > _MOST_FIGURES:
+            raise RemoteProtocolError(f"too many figures: from actor {number}")
+        self.statistics[number] = dict(statistics)
 
     def snapshot(self) -> dict[str, Any]:
         """Return all that is known, for whoever asks."""
@@ -58,3 +92,16 @@ class Directory:
             "actors": self.actors,
             "statistics": self.statistics,
         }
+
+    def _check(self, number: int) -> None:
+        if number not in self.names:
+            raise RemoteProtocolError(f"nobody in the plan: actor {number}")
+
+
+def _size(figures: Any, depth: int) -> int:
+    """Return how many numbers and names there are in nested maps, refusing anything else."""
+    if figures is None or type(figures) in (bool, int, float, str):
+        return 1 + (len(figures) // 64 if isinstance(figures, str) else 0)
+    if not isinstance(figures, dict) or not depth:
+        raise RemoteProtocolError(f"not figures: {figures!r:.80}")
+    return sum(_size(key, 0) + _size(value, depth - 1) for key, value in figures.items())

@@ -8,9 +8,13 @@ events: repeating one, losing one, or getting an old one late does no harm.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from camagick_broker.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Message = TypeVar("Message")
 
@@ -50,10 +54,20 @@ class OutEdge(Generic[Message]):
         """How many messages are retained."""
         return len(self._kept)
 
+    def knows(self, consumer: int) -> bool:
+        """Whether this actor is a consumer."""
+        return consumer in self._low
+
     def push(self, seq: int, message: Message) -> None:
-        """Retain the message of the next iteration."""
+        """Retain the message of the next iteration.
+
+        Raises
+        ------
+        LocalProtocolError
+            For any other iteration.
+        """
         if seq != self._next:
-            raise ValueError(f"iteration {seq} out of order, {self._next} is next")
+            raise LocalProtocolError(f"iteration {seq} out of order, {self._next} is next")
         self._next += 1
         self._kept.append((seq, message))
 
@@ -105,6 +119,8 @@ class InEdge(Generic[Message]):
 
     Attributes
     ----------
+    window
+        How far before what is expected a message may lie; a producer never gets farther.
     expected
         The iteration that comes next.
     waiting
@@ -120,15 +136,15 @@ class InEdge(Generic[Message]):
     def receive(self, seq: int, message: Message) -> bool:
         """Take a message; tell whether something is missing before it.
 
-        One that is older than expected is a duplicate and dropped; one that is newer is kept, at
-        most a window full, until what lies before it has arrived.
+        One that is older than expected is a duplicate and dropped; one that is newer is kept, if it
+        lies within the window, until what lies before it has arrived.
         """
         if seq < self.expected or seq in self._early:
             self.counters.duplicates += 1
             return False
         if seq > self.expected:
             self.counters.gaps += 1
-            if len(self._early) < self.window:
+            if seq - self.expected < self.window:
                 self._early[seq] = message
             return True
         self._take(message)

@@ -20,7 +20,7 @@ from camagick_broker.errors import LocalProtocolError
 from camagick_broker.wire import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class Encoder:
@@ -121,14 +121,12 @@ def _check(entries: Sequence[Any]) -> None:
             raise TypeError(f"an attribute of {tag} whose name is no text")
 
 
-def _scalar(value: np.generic) -> dict[bytes, Any]:
+def _scalar(value: np.generic | np.ndarray) -> dict[bytes, Any]:
     if value.dtype.kind not in KINDS:
         raise TypeError(f"a numpy scalar of dtype {value.dtype}; numbers, text and times can")
-    kind, data = value.dtype.str, value.tobytes()
-    if not data:  # text of no length
-        kind, data = np.zeros((), f"{value.dtype.kind}1").dtype.str, bytes(4)
-        data = data[: 4 if kind[1] == "U" else 1]
-    return {b"nd": False, b"type": kind, b"data": data}
+    if not value.dtype.itemsize:  # text of no length: numpy itself makes it one character
+        value = np.zeros((), f"{value.dtype.kind}1")
+    return {b"nd": False, b"type": value.dtype.str, b"data": value.tobytes()}
 
 
-_PLAIN: tuple[Callable[[Any], Any], ...] = (str, bytes, bool, int, float, list, dict)
+_PLAIN: tuple[type[Any], ...] = (str, bytes, bool, int, float, list, dict)

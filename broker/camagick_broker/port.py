@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
+import time
 from collections import deque
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
+from camagick_broker.subscriptions import TOPIC
 from camagick_broker.wire import MAX_FRAME_BYTES
 
-#: Topic of everything that goes to all consumers of a multicast edge.
-TOPIC = b"D"
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
 _SMALL_BYTES = 262144  # below this, copying is cheaper than keeping track of a buffer
 _LINGER_MS = 500
+#: What may queue for a broker that has gone, or for a peer that asks it and does not listen.
+_CONTROL_MESSAGES = 1000
+_CONTROL_BYTES = 1 << 24
 
 
 class Outlet:
@@ -65,20 +71,22 @@ class Port:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
         self._outlets: list[Outlet] = []
+        self._lock = threading.RLock()  # a signal handler may ring while its thread does
+        self._closed = False
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poller.register(self._bell, zmq.POLLIN)
 
     def ring(self) -> None:
-        """Make `wait` return; may be called from any thread and from a signal handler."""
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_write(self._bell, 1)
+        """Make `wait` return; any thread and any signal handler may call it, at any time."""
+        with self._lock, contextlib.suppress(BlockingIOError):
+            if not self._closed:
+                os.eventfd_write(self._bell, 1)
 
     def wait(self, timeout_ms: int) -> list[Any]:
         """Wait for something to read, room to send, or the bell; return what can be read."""
         for outlet in self._outlets:
-            wants = zmq.POLLOUT if outlet.waiting else 0
-            if wants:
-                self._poller.register(outlet.socket, wants | self._reads(outlet))
+            if outlet.waiting:
+                self._poller.register(outlet.socket, zmq.POLLOUT | self._reads(outlet))
         events = self._poller.poll(timeout_ms)
         for outlet in self._outlets:
             if outlet.waiting:
@@ -92,6 +100,20 @@ class Port:
                 os.eventfd_read(self._bell)
         return readable
 
+    def flush(self, outlets: Iterable[Outlet], timeout_s: float) -> bool:
+        """Wait until all of these have sent what waits there, no longer than `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        outlets = list(outlets)
+        while any(outlet.waiting for outlet in outlets):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            for outlet in outlets:
+                outlet.flush()
+                if outlet.waiting:
+                    outlet.socket.poll(min(20, int(left * 1000) + 1), zmq.POLLOUT)
+        return True
+
     def bind_data(self, address: str, consumers: int) -> Outlet:
         """PUSH for one consumer, XPUB for several."""
         socket = self._socket(zmq.PUSH if consumers == 1 else zmq.XPUB)
@@ -99,13 +121,13 @@ class Port:
         if consumers > 1:
             socket.setsockopt(zmq.XPUB_VERBOSER, 1)
             socket.setsockopt(zmq.XPUB_NODROP, 1)
-        socket.bind(address)
+        _bind(socket, address)
         return self._outlet(socket, reads=consumers > 1)
 
     def bind_pull(self, address: str) -> zmq.Socket[bytes]:
         """Return a PULL that many may connect to."""
         socket = self._socket(zmq.PULL)
-        socket.bind(address)
+        _bind(socket, address)
         self._poller.register(socket, zmq.POLLIN)
         return socket
 
@@ -132,7 +154,8 @@ class Port:
     def connect_dealer(self, address: str, identity: bytes) -> Outlet:
         """Return a DEALER, to talk with the broker."""
         socket = self._socket(zmq.DEALER)
-        socket.immediate = False
+        socket.immediate = False  # the broker may come later, and come back
+        socket.sndhwm, socket.maxmsgsize = _CONTROL_MESSAGES, _CONTROL_BYTES
         socket.setsockopt(zmq.IDENTITY, identity)
         socket.connect(address)
         return self._outlet(socket, reads=True)
@@ -140,8 +163,9 @@ class Port:
     def bind_router(self, address: str) -> Outlet:
         """Return a ROUTER, for the broker; a new peer of an old name replaces it."""
         socket = self._socket(zmq.ROUTER)
+        socket.sndhwm, socket.maxmsgsize = _CONTROL_MESSAGES, _CONTROL_BYTES
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
-        socket.bind(address)
+        _bind(socket, address)
         return self._outlet(socket, reads=True)
 
     def receive(self, socket: zmq.Socket[bytes], most: int = 64) -> Iterator[list[zmq.Frame]]:
@@ -153,9 +177,13 @@ class Port:
                 return
 
     def close(self) -> None:
-        """Close everything; what was sent last still leaves, within half a second."""
-        self._context.destroy(_LINGER_MS)
-        os.close(self._bell)
+        """Close everything; what was last said to peers and broker has half a second to leave."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            os.close(self._bell)
+        self._context.destroy()
 
     def _socket(self, kind: int) -> zmq.Socket[bytes]:
         socket = self._context.socket(kind)
@@ -183,6 +211,13 @@ class Port:
             self._poller.register(outlet.socket, zmq.POLLIN)
         else:
             self._poller.unregister(outlet.socket)
+
+
+def _bind(socket: zmq.Socket[bytes], address: str) -> None:
+    try:
+        socket.bind(address)
+    except zmq.ZMQError as error:
+        raise OSError(error.errno, os.strerror(error.errno or 0), address) from None
 
 
 _READS_TOO = (zmq.XPUB, zmq.DEALER, zmq.ROUTER)

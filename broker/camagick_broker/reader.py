@@ -57,7 +57,13 @@ class _Reader:
         self._buffers = buffers
         self._slots = slots
         self._depth = 0
-        self.used: set[int] = set()
+        self._used: set[int] = set()
+
+    def body(self, packed: Any) -> Body:
+        body = _body(self.read(packed))
+        if len(self._used) != len(self._buffers):
+            raise ValueError(f"{len(self._buffers)} buffers, {len(self._used)} are spoken of")
+        return body
 
     def read(self, packed: Any) -> Any:
         return msgpack.unpackb(
@@ -85,7 +91,7 @@ class _Reader:
     def _index(self, index: Any) -> int:
         if type(index) is not int or not 0 <= index < len(self._buffers):
             raise ValueError(f"buffer {index!r:.40} of {len(self._buffers)}")
-        self.used.add(index)
+        self._used.add(index)
         return index
 
 
@@ -110,14 +116,11 @@ def decode(body: Buffer | Body, buffers: Sequence[Buffer], slots: SlotReader | N
         return body
     reader = _Reader(buffers, slots)
     try:
-        read = _body(reader.read(body))
-        if len(reader.used) != len(buffers):
-            raise ValueError(f"{len(buffers)} buffers, of which {len(reader.used)} are spoken of")
+        return reader.body(body)
     except (ValueError, TypeError, KeyError, IndexError, RecursionError, msgpack.UnpackException,
             BufferError, OverflowError, MemoryError) as error:  # fmt: skip
         text = str(error) or type(error).__name__
         raise RemoteProtocolError(f"unreadable body: {text:.200}") from None
-    return read
 
 
 def _body(content: Any) -> Body:

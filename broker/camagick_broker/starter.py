@@ -12,7 +12,10 @@ what it needs for it (is *armed*), so that what they read belongs to one moment.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Starter:
@@ -45,8 +48,7 @@ class Starter:
         self._armed = dict.fromkeys(heads, 0) if len(heads) > 1 else {}
         self._done = dict.fromkeys(heads, 0)
         self._passed = dict.fromkeys(terminals if lockstep else gates, 0)
-        self._window = 1 if lockstep else window
-        self._lockstep = lockstep
+        self._window = window
 
     def armed(self, head: int, below: int) -> None:
         """Note that `head` could start everything below `below`."""
@@ -62,12 +64,18 @@ class Starter:
 
     @property
     def permitted(self) -> int:
-        """Everything below this iteration may start."""
-        limits = [below + 1 for below in self._passed.values()]
-        if not self._lockstep or not limits:
-            limits.append(min(self._done.values()) + self._window)
-        limits += self._armed.values()
+        """Everything below this iteration may start.
+
+        The window holds in lockstep too: an end reaches the heads sooner than the acknowledgements
+        of the edges, and what is retained has to stay bounded.
+        """
+        limits = [min(self._done.values()) + self._window, *self._armed.values()]
+        limits += [below + 1 for below in self._passed.values()]
         return min(limits)
+
+    def knows(self, actor: int) -> bool:
+        """Whether this actor has something to say about when an iteration may start."""
+        return actor in self._done or actor in self._passed
 
 
 def _raise(table: dict[int, int], key: int, below: int) -> None:

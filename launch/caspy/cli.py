@@ -225,7 +225,10 @@ class _Session:
             return 0
         from caspy.supervisor import execute
 
-        return int(execute(plan))
+        try:
+            return int(execute(plan))
+        except PlanError as error:
+            raise _Wrong([Problem(str(error))]) from error
 
 
 def _save(text: str, target: str, at: At) -> None:

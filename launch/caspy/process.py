@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PR_SET_PDEATHSIG = 1
+#: Drain, and stop at once; see `camagick.actor.host`.
+HELD = (signal.SIGUSR1, signal.SIGTERM)
 log = logging.getLogger(__name__)
 
 
@@ -23,15 +25,19 @@ def fork(title: str, work: Callable[[], int]) -> int:
     """Fork a process that does `work` and exits with what it returns; return its pid.
 
     The child is in a session of its own, so that Ctrl-C reaches the launcher alone, and is killed
-    when the launcher dies, however that happens.
+    when the launcher dies, however that happens. It begins with the signals in `HELD` blocked, and
+    unblocks them when it has handlers for them.
 
     Must be called from the main thread: the kernel ties the child to the thread that made it.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     parent = os.getpid()
+    # A signal that comes before the child can handle it waits until it can.
+    signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
         return pid
     code = 70
     try:

@@ -17,7 +17,7 @@ from camagick_broker.address import bus_folder, clean_up
 from camagick_broker.broker import Broker
 from camagick_broker.errors import AddressError
 from caspy.errors import PlanError
-from caspy.process import fork
+from caspy.process import HELD, fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,6 +112,7 @@ class Supervisor:
 
     def kill(self) -> None:
         """Kill whatever is left."""
+        self._cut_at = self._cut_at or time.monotonic()
         for child in self._children.values():
             child.signal(signal.SIGKILL)
 
@@ -211,11 +212,10 @@ def execute(plan: Plan) -> int:
         supervisor.start()
         while supervisor.step(0.5):
             if len(interrupts) > 1:
-                supervisor.exit_code = _INTERRUPTED
                 supervisor.kill()
             elif interrupts:
                 supervisor.drain()
-    return supervisor.exit_code
+    return _INTERRUPTED if len(interrupts) > 1 else supervisor.exit_code
 
 
 @contextlib.contextmanager
@@ -261,6 +261,7 @@ def _serve_broker(run: bytes, folder: str, names: dict[int, str]) -> int:
         broker.ring()
 
     signal.signal(signal.SIGTERM, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
     broker.serve(lambda: bool(stopped))
     return 0
 
@@ -275,6 +276,7 @@ def _serve(name: str, folder: str) -> int:
         task = asyncio.current_task()
         if task is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
         with contextlib.suppress(asyncio.CancelledError):
             await module.serve(folder)
 

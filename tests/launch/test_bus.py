@@ -77,7 +77,9 @@ counted_source = st.integers(0, 10**6).map(
 
 
 def chains(inner: st.SearchStrategy[list[str]]) -> st.SearchStrategy[list[str]]:
-    several = st.lists(inner, max_size=3).map(lambda parts: [word for part in parts for word in part])
+    several = st.lists(inner, max_size=3).map(
+        lambda parts: [word for part in parts for word in part]
+    )
     chain = several.map(lambda words: ["[", *words, "]"])
     fanout = st.lists(chain, min_size=1, max_size=3).map(
         lambda branches: ["{", *[word for branch in branches for word in branch], "}"]
@@ -95,7 +97,9 @@ flows = st.lists(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(words=flows, window=st.sampled_from([1, 2, 8]))
-def test_a_random_flow_gives_the_same_on_the_bus(run: Runner, words: list[str], window: int) -> None:
+def test_a_random_flow_gives_the_same_on_the_bus(
+    run: Runner, words: list[str], window: int
+) -> None:
     line = [*SOURCE, *words, *record("end")]
     note(" ".join(line))
     both = run(line, window=window)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 DEADLINE = 20.0
 #: Below the ports that the kernel gives away by itself.
 PORTS = range(20_000, 30_000)
-#: An address that the tests of one process have to themselves is not needed: ports are locked.
 _LOCKS = Path(tempfile.gettempdir()) / f"caspy-test-ports-{os.getuid()}"
 
 
@@ -201,7 +200,7 @@ class SoftIoc:
         try:
             caget(self.env, f"{self.PREFIX}up")
         except BaseException:
-            print(self.output())  # noqa: T201 - shown by pytest when the test fails
+            print((self._folder / "softioc.log").read_text())  # noqa: T201 - shown by pytest when the test fails
             self.kill()
             raise
 
@@ -212,16 +211,13 @@ class SoftIoc:
             self.process.wait()
             self.process = None
 
-    def output(self) -> str:
-        return (self._folder / "softioc.log").read_text()
-
     def put(self, name: str, *values: Any) -> None:
         """Write a PV through the real caput."""
         words = ["-a", f"{self.PREFIX}{name}", str(len(values)), *map(str, values)]
         if len(values) == 1:
             words = [f"{self.PREFIX}{name}", str(values[0])]
         done = caput(self.env, *words)
-        assert done.returncode == 0, done.stderr + self.output()
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture

@@ -73,6 +73,7 @@ class Host:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGUSR1, lambda *_: self.station.call("stop"))
         signal.signal(signal.SIGTERM, lambda *_: self.cut())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGUSR1, signal.SIGTERM))
         self._thread.start()
 
     def cut(self) -> None:

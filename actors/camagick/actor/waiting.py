@@ -51,9 +51,11 @@ class WaitingHost(Host):
         self.begin()
         try:
             await self._unless_stopped(self.node.startup())
+        except Stopped:
+            self.station.call("ended", 0)
+            return await self._finish()
         except Exception as error:  # noqa: BLE001 - any failure of a processor ends the run
-            if not isinstance(error, Stopped):
-                self.failed(error, code=NOT_STARTED)
+            self.failed(error, code=NOT_STARTED)
             self.station.cut()
             return await self._finish()
         self.station.call("started")

@@ -53,7 +53,8 @@ class Processor:
             await self.ready()  # sources side by side start together, with values of one moment
         contexts = [given.copy() for _ in self.children]
         results = await together(
-            step(child, data.copy(), own) for child, own in zip(self.children, contexts, strict=True)
+            step(child, data.copy(), own)
+            for child, own in zip(self.children, contexts, strict=True)
         )
         merged, known = self._merge(
             [

@@ -139,8 +139,7 @@ async def serve(run_dir: str) -> None:
     host = Host()
     await host.start()
     try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)  # of a server that was killed
+        _unlink(path)  # of a server that was killed
         async with asyncio.TaskGroup() as clients:
 
             def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -156,8 +155,12 @@ async def serve(run_dir: str) -> None:
         log.debug('msg="CA service ends"')
     finally:
         await host.stop()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+        _unlink(path)
+
+
+def _unlink(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 class _Client:

@@ -36,11 +36,33 @@ class _Circuit(asyncio_client.VirtualCircuitManager):  # type: ignore[misc]
             await asyncio.sleep(SEARCH_PERIOD)
             await self._disconnected()
 
+    async def _process_command(self, command: Any) -> None:
+        if isinstance(command, caproto.ErrorResponse):  # caproto lets the request time out
+            waiting = self.ioids.pop(command.original_request.parameter2, None)
+            if waiting is not None and waiting.get("event") is not None:
+                waiting["response"] = command
+                waiting["event"].set()
+        await super()._process_command(command)
+
+    async def retire(self) -> None:
+        """End the tasks that caproto leaves behind with a connection."""
+        await self.user_callback_executor.tasks.cancel_all(wait=True)
+        await self._tasks.cancel_all(wait=True)
+
 
 class _Context(asyncio_client.Context):  # type: ignore[misc]
+    def __init__(self) -> None:
+        super().__init__()
+        # A dead connection has callbacks to deliver: it is kept until the next one dies, too.
+        self.retired: list[Any] = []
+
     def get_circuit_manager(self, address: Any, priority: int) -> Any:
         manager = self.circuit_managers.get((address, priority))
         if manager is None or manager.dead.is_set():
+            if manager is not None:
+                for old in self.retired:
+                    self._tasks.create(old.retire())
+                self.retired = [manager]
             version = self.broadcaster.server_protocol_versions[address]
             circuit = caproto.VirtualCircuit(
                 our_role=caproto.CLIENT,
@@ -81,10 +103,10 @@ class Client:
         for pv in self._pvs.values():
             for subscription in pv.subscriptions.values():
                 subscription.callbacks.clear()  # before the callbacks die: caproto misses an await
-        managers = list(self._context.circuit_managers.values())
+        managers = [*self._context.circuit_managers.values(), *self._context.retired]
         await self._context.disconnect()
         for manager in managers:
-            await manager._tasks.cancel_all(wait=True)  # noqa: SLF001
+            await manager.retire()
         self._kept.clear()
 
     def __getitem__(self, name: str) -> Any:

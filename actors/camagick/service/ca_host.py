@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import caproto
+import numpy as np
 from caproto import _data as channels
 
 from camagick.errors import BadOption, CamagickError
@@ -57,7 +58,8 @@ class _Hosted:
     async def write_from_dbr(self: Any, *args: Any, **kwargs: Any) -> Any:
         self._client_writes, self._refused = True, False
         try:
-            status = await super().write_from_dbr(*args, **kwargs)  # type: ignore[misc]
+            with np.errstate(invalid="raise"):  # a number that does not fit is refused
+                status = await super().write_from_dbr(*args, **kwargs)  # type: ignore[misc]
         finally:
             self._client_writes = False
         if self._refused:

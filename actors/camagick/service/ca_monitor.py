@@ -6,6 +6,7 @@ Imported only where PVs are used, because it imports caproto.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from camagick.service.ca_client import Client
 
 log = logging.getLogger(__name__)
+
+#: Seconds until a subscription that brings nothing at all is renewed.
+PATIENCE = 5.0
 
 
 class Reading(NamedTuple):
@@ -57,7 +61,7 @@ class Monitor:
         self._changed = asyncio.Event()
         self._fixed: dict[str, Any] = {}
         self._last: Reading | None = None
-        self._again = False
+        self._again = self._heard = False
 
     async def run(self) -> None:
         """Follow the PV until cancelled."""
@@ -75,15 +79,30 @@ class Monitor:
                 )
                 subscribed = True
             self._on_change(self._name, True)
-            while self._pv.channel_ready.is_set():
-                await self._changed.wait()
-                self._changed.clear()
+            await self._until_lost()
             self._again = True
             self._on_change(self._name, False)
 
+    async def _until_lost(self) -> None:
+        """Wait until the connection is gone; see to it that the server sends events meanwhile."""
+        patience = PATIENCE
+        while self._pv.channel_ready.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if self._heard else patience):
+                    await self._changed.wait()
+                    self._changed.clear()
+            if self._heard or not self._pv.channel_ready.is_set():
+                continue
+            patience *= 2  # a large array on a slow line is no loss
+            # A server always says something first. caproto forgets a subscription when the
+            # connection breaks just while it is being renewed.
+            for subscription in self._pv.subscriptions.values():
+                self._pv.circuit_manager.subscriptions.pop(subscription.subscriptionid, None)
+                subscription._subscribe()  # noqa: SLF001
+
     async def _state(self, pv: Any, state: str) -> None:
         if state == "disconnected":
-            self._again = True
+            self._again, self._heard = True, False
         self._changed.set()
 
     async def _read_fixed(self) -> dict[str, Any]:
@@ -107,6 +126,7 @@ class Monitor:
         return {key: value for key, value in fixed.items() if value not in ("", [])}
 
     async def _event(self, subscription: Any, event: Any) -> None:
+        self._heard = True
         if event.status.severity != caproto.CASeverity.SUCCESS or event.metadata is None:
             return
         meta = event.metadata

@@ -17,6 +17,7 @@ from caproto.asyncio import server as asyncio_server
 from caproto.asyncio.utils import _TransportWrapper
 from caproto.server import common
 
+from camagick.errors import CamagickError
 from camagick.service.ca_outbox import Outbox
 
 log = logging.getLogger(__name__)
@@ -105,7 +106,13 @@ class Context(asyncio_server.Context):  # type: ignore[misc]
         self.listening = asyncio.Event()
         own_port = os.environ.get("EPICS_CAS_SERVER_PORT", "").strip()
         if own_port:
+            if not own_port.isdecimal() or not 0 < int(own_port) < 1 << 16:
+                raise CamagickError(f"EPICS_CAS_SERVER_PORT={own_port} is no port")
             self.ca_server_port = int(own_port)
+
+    def __getitem__(self, name: str) -> Any:
+        # What many clients add to any name, as every record has it.
+        return super().__getitem__(name.removesuffix(".VAL") if name not in self.pvdb else name)
 
     async def hand_on(self, specs: Any, metadata: Any, values: Any, flags: int, sub: Any) -> None:
         """Queue one update for all who want it (or for the one that has just subscribed)."""

@@ -11,6 +11,7 @@ import numpy as np
 from camagick.data import Data
 from camagick.errors import BadOption
 from camagick.processor import ProcessorBase, Role
+from camagick.service.ca_options import seconds
 
 if TYPE_CHECKING:
     from camagick.service.ca_client import Client
@@ -24,16 +25,22 @@ _SAY = 10.0
 class Processor(ProcessorBase):
     """Values written to EPICS process variables (PVs).
 
-    ``--to-epics idle=EXAMPLE:mark`` writes the tag ``idle`` to the PV, and waits until the IOC says
-    that the write is done. Hands on all tags but the written ones.
+    All are written at the same time, and the iteration goes on when the IOCs say that they are
+    done. Hands on all tags but the written ones.
 
     Parameters
     ----------
-    timeout : seconds
-        How long one iteration waits for a PV at most (default 2.0). What could not be written is
-        an error in the log; the run goes on.
-    **tags : tag=PV
-        Which tag goes to which PV. All are written at the same time.
+    timeout : float, default 2.0
+        Seconds that one iteration waits for a PV at most. What could not be written is an error in
+        the log; the run goes on.
+    **tags : str
+        Which tag goes to which PV: ``idle=EXAMPLE:mark``.
+
+    Examples
+    --------
+    Copy a PV to another, once per second::
+
+        caspy --from-epics a=EXAMPLE:iffy --pace Hz=1 --to-epics a=OTHER:setpoint
     """
 
     role: Role = "sink"
@@ -44,10 +51,8 @@ class Processor(ProcessorBase):
     def __init__(self, timeout: float = 2.0, **tags: str) -> None:
         if not tags:
             raise BadOption("--to-epics needs a tag and its PV: --to-epics idle=EXAMPLE:mark")
-        if not timeout > 0:
-            raise BadOption(f"timeout={timeout}: seconds, more than 0")
         self._pvs = {tag: str(pv) for tag, pv in tags.items()}
-        self._timeout = timeout
+        self._timeout = seconds("timeout", timeout)
         self._client: Client | None = None
         self._said: dict[str, tuple[float, int]] = {}
         self.failures = 0

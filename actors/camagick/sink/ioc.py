@@ -19,17 +19,24 @@ log = logging.getLogger(__name__)
 class Processor(ProcessorBase):
     """Data as PVs of this program's own EPICS IOC.
 
-    ``--from-epics EXAMPLE:jedda --npfun sum --to-ioc prefix=RESULT:`` serves the PV
-    ``RESULT:EXAMPLE_jedda``. A PV appears with the first value of its tag, and keeps the type and
-    the largest size of that. Images are flattened. Hands nothing on.
+    A PV appears with the first value of its tag, and keeps the type and the largest size of that.
+    Images are flattened. Units, precision and alarm severity are passed on. Hands on nothing.
 
     Parameters
     ----------
-    prefix, suffix : text
-        Put before and behind the tag to make the PV's name.
-    suppress : text
-        ``same``: a value equal to the one before is not published again. Default: each iteration
+    prefix : str, default ''
+        Put before the tag to make the name of the PV.
+    suffix : str, default ''
+        Put behind it.
+    suppress : str, default ''
+        ``same``: a value equal to the one before is not published again. Otherwise each iteration
         sends a monitor event for every tag.
+
+    Examples
+    --------
+    The sum over a waveform as a new PV, ``RESULT:EXAMPLE_jedda``::
+
+        caspy --from-epics EXAMPLE:jedda --npfun sum --to-ioc prefix=RESULT:
     """
 
     role: Role = "sink"

@@ -8,10 +8,10 @@ import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from camagick.data import Data
-from camagick.errors import BadOption
 from camagick.processor import ProcessorBase, Role
+from camagick.service.ca_options import checked_guide, seconds, tagged_pvs
 from camagick.service.ca_queues import Clustered, Every
-from camagick.service.ca_trigger import Continuous, Guide, Guided, Hasty, Thorough, Trigger
+from camagick.service.ca_trigger import Continuous, Guided, Hasty, Thorough, Trigger
 from camagick.tools.tasks import first
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MODES = ("every", "sloppy", "hasty", "thorough", "continuous", "guided", "clustered")
 _DWELL = 0.1
 _REMIND = 60.0
 
@@ -28,36 +27,48 @@ _REMIND = 60.0
 class Processor(ProcessorBase):
     """Values of EPICS process variables (PVs), as they change.
 
-    ``--from-epics EXAMPLE:jedda --to-summary`` prints a line per change of the PV. Scalars come as
-    numbers, waveforms as arrays, strings and CHAR waveforms as text, enums as their number.
-    Timestamp, alarm severity and status, units and precision come along as attributes.
+    Scalars come as numbers, waveforms as arrays, strings and CHAR waveforms as text, enums as their
+    number. Timestamp, alarm severity and status, units and precision come along as attributes.
 
     Parameters
     ----------
-    *pvs : text
+    *pvs : str
         PVs. The tag of ``EXAMPLE:jedda`` is ``EXAMPLE_jedda``; a name without ':' is its own tag.
-    mode : text
-        When an iteration starts, and with what:
+    mode : str, optional
+        When an iteration starts, and with what.
         ``every`` (default for one PV that is the only source): each change is an iteration;
         ``sloppy`` (default otherwise): on any change, the newest of all PVs;
         ``hasty``: on any change, only what has changed;
         ``thorough``: once all have changed, the newest of all;
         ``continuous``: never waits, the newest of all every `dwell` seconds;
         ``guided`` (default with `when`): when the condition becomes true, the newest of all;
-        ``clustered``: one value of each with source timestamps at most `dwell` seconds apart.
-    prefix, suffix : text
-        Put before and behind positional PVs (not in the tag).
-    when : text
-        Condition of mode guided: ``when=EXAMPLE:mark==0``, also with != < > <= >=, several joined
-        by ``and``. Its PVs are no data unless asked for.
-    guide : text
+        ``clustered``: one value of each, with source timestamps at most `dwell` seconds apart.
+    prefix : str, default ''
+        Put before positional PVs, but not into their tags.
+    suffix : str, default ''
+        Put behind positional PVs, but not into their tags.
+    guide : str, default ''
         The same as `when`.
-    dwell : seconds
-        Wait after a change for the rest of a set of updates. Default 0 for one PV, 0.1 for more.
-    timeout : seconds
-        When a PV that does not answer is named in the log (default 5.0); the run waits on for it.
-    **tags : tag=PV
-        PVs under tags of your own: ``img=DET:ArrayData``; without prefix and suffix.
+    when : str, default ''
+        Condition of mode guided, ``PV==VALUE``; also with != < > <= >=, and several joined by
+        ``and``. Its PVs are no data unless they are asked for as such.
+    dwell : float, optional
+        Seconds to wait after a change for the rest of a set of updates; 0 for one PV, 0.1 for
+        several.
+    timeout : float, default 5.0
+        Seconds after which a PV that does not answer is named in the log. The run waits on for it.
+    **tags : str
+        PVs under tags of your own, without prefix and suffix: ``img=DET:ArrayData``.
+
+    Examples
+    --------
+    A line per change of a PV::
+
+        caspy --from-epics EXAMPLE:jedda --to-summary
+
+    Two PVs together, once the detector is idle again::
+
+        caspy --from-epics iffy jedda prefix=EXAMPLE: when="EXAMPLE:mark==0" --to-summary
     """
 
     role: Role = "source"
@@ -77,13 +88,11 @@ class Processor(ProcessorBase):
         timeout: float = 5.0,
         **tags: str,
     ) -> None:
-        self._tags = _tagged(pvs, prefix, suffix, tags)
+        self._tags = tagged_pvs(pvs, prefix, suffix, tags)
         self._mode = mode
-        self._guide = _checked_guide(mode, guide, when)
-        if dwell is not None and not dwell >= 0:
-            raise BadOption(f"dwell={dwell}: seconds, 0 or more")
-        self._dwell = dwell
-        self._timeout = timeout
+        self._guide = checked_guide(mode, guide, when)
+        self._dwell = None if dwell is None else seconds("dwell", dwell)
+        self._timeout = seconds("timeout", timeout)
         self._trigger = Trigger(())
         self._arrived = asyncio.Event()
         self._since: float | None = None
@@ -220,33 +229,3 @@ class Processor(ProcessorBase):
             if names:
                 log.warning('msg="%s" pv=%s', text, ",".join(names))
         self._changes.clear()
-
-
-def _tagged(pvs: tuple[str, ...], prefix: str, suffix: str, tags: dict[str, str]) -> dict[str, str]:
-    """Return the PVs by tag, in the order of the command line."""
-    found: dict[str, str] = {}
-    for pv in pvs:
-        tag = pv.replace(":", "_").replace(".", "_") if ":" in pv else pv
-        if tag in found:
-            raise BadOption(f"--from-epics: tag {tag!r} comes twice; name one of them: other={pv}")
-        found[tag] = f"{prefix}{pv}{suffix}"
-    for tag, pv in tags.items():
-        if tag in found:
-            raise BadOption(f"--from-epics: tag {tag!r} comes twice")
-        found[tag] = pv
-    if not found:
-        raise BadOption("--from-epics needs a PV: --from-epics EXAMPLE:jedda")
-    return found
-
-
-def _checked_guide(mode: str, guide: str, when: str) -> Guide | None:
-    if mode and mode not in _MODES:
-        raise BadOption(f"mode={mode}: there is {', '.join(_MODES)}")
-    if guide and when and guide != when:
-        raise BadOption("guide= and when= mean the same: give one of them, joined by 'and'")
-    text = guide or when
-    if text and mode not in ("", "guided"):
-        raise BadOption(f"mode={mode} does not look at when={text}: only mode=guided does")
-    if mode == "guided" and not text:
-        raise BadOption("mode=guided needs a condition: when=EXAMPLE:mark==0")
-    return Guide(text) if text else None

@@ -25,22 +25,25 @@ _SUPPRESS = ("initial", "same")
 class Processor(ProcessorBase):
     """Values that EPICS clients write to PVs of this program's own IOC.
 
-    ``--from-ioc var="ene(0.0)" prefix=EXAMPLE: --to-summary`` serves the PV ``EXAMPLE:ene`` and
-    prints a line at the start and per ``caput EXAMPLE:ene 3.14``.
-
     Parameters
     ----------
-    prefix : text
-        Put before the PVs' names.
-    hang : yes or no
-        Whether an iteration waits until a PV is written (default yes). The first one does not.
-        With ``hang=no`` every iteration gets the present values at once.
-    suppress : text
+    prefix : str, default ''
+        Put before the names of the PVs.
+    hang : bool, default True
+        Whether an iteration waits until a PV is written; the first one does not. With ``hang=no``
+        every iteration gets the present values at once.
+    suppress : str, default ''
         ``initial``: the first iteration waits, too. ``same``: writes of an equal value are refused,
         and start no iteration. Both: ``suppress=initial,same``.
-    **tags : tag="PV(initial)"
-        The PV ``{prefix}PV`` under a tag. The initial value decides the type: 0 an integer (LONG),
-        0.0 a float (DOUBLE), text a string. Without a value it is 0.0.
+    **tags : str
+        ``tag="PV(initial)"``: the PV ``{prefix}PV``, under a tag. The initial value decides on the
+        type: 0 makes an integer (LONG), 0.0 a float (DOUBLE), text a string. None means 0.0.
+
+    Examples
+    --------
+    A line at the start, and one for each ``caput EXAMPLE:ene 3.14``::
+
+        caspy --from-ioc var="ene(0.0)" prefix=EXAMPLE: --to-summary
     """
 
     role: Role = "source"

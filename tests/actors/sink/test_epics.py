@@ -126,5 +126,5 @@ def test_a_pv_that_appears_later_is_written(
 def test_bad_options() -> None:
     with pytest.raises(BadOption, match="needs a tag"):
         Processor()
-    with pytest.raises(BadOption, match="more than 0"):
-        Processor(timeout=0, a="b")
+    with pytest.raises(BadOption, match="0 or more"):
+        Processor(timeout=-1, a="b")

@@ -12,15 +12,19 @@ import pytest
 
 from camagick.data import Data
 from camagick.errors import BadOption
+from camagick.executor import PipeExecutor
+from camagick.flow.chain import Processor as Chain
 from camagick.sink.ioc import Processor
+from camagick.source.epics import Processor as EpicsSource
 from tests.servers import ioc as servers
 from tests.servers.ioc import caget, camonitor, caput, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 # Fixtures
 ca = servers.ca
+softioc_c = servers.softioc_c
 
 
 @contextlib.asynccontextmanager
@@ -135,6 +139,33 @@ def test_units_and_severity_are_passed_on(ca: dict[str, str]) -> None:
             assert (await get(ca, "-a", "a")).split()[-2:] == ["HIGH", "MINOR"]
             shown = await get(ca, "-d", "DBR_CTRL_DOUBLE", "a")
             assert "mm" in shown
+
+    asyncio.run(run())
+
+
+def test_softioc_to_ioc_with_all_that_is_known(
+    softioc_c: Callable[[str], servers.SoftIoc], ca: dict[str, str]
+) -> None:
+    softioc_c(
+        """record(ao, "$(P)x") { field(VAL, "12") field(PINI, "YES") field(EGU, "mm")
+               field(PREC, "3") field(HIGH, "10") field(HSV, "MINOR") }
+           record(stringout, "$(P)s") { field(VAL, "blue") field(PINI, "YES") }
+           record(mbbo, "$(P)e") { field(ONST, "one") field(TWST, "two") field(VAL, "2")
+               field(PINI, "YES") }"""
+    )
+
+    async def run() -> None:
+        flow = Chain(EpicsSource("TEST:x", "TEST:s", "TEST:e"), Processor(prefix="R:"))
+        running = asyncio.get_running_loop().create_task(PipeExecutor(flow).run())
+        try:
+            assert (await get(ca, "-a", "R:TEST_x")).split()[-2:] == ["HIGH", "MINOR"]
+            shown = (await get(ca, "-d", "DBR_CTRL_DOUBLE", "R:TEST_x")).split()
+            assert shown[shown.index("Units:") + 1] == "mm"
+            assert (await get(ca, "-t", "R:TEST_s", "R:TEST_e")).split() == ["blue", "2"]
+            assert await get(ca, "-t", "R:TEST_x.VAL") == "12"
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
 
     asyncio.run(run())
 

@@ -292,6 +292,33 @@ def test_ready_may_be_cancelled(softioc_c: Start) -> None:
     asyncio.run(run())
 
 
+def test_a_forgotten_subscription_is_renewed(
+    softioc_c: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from caproto.asyncio.client import Context
+
+    activate = Context._activate_subscriptions
+    forgotten: list[Any] = []
+
+    async def forget_once(context: Any) -> None:
+        if context.subscriptions_to_activate and not forgotten:
+            forgotten.extend(context.subscriptions_to_activate)
+            context.subscriptions_to_activate.clear()
+        await activate(context)
+
+    softioc_c(DB)
+    monkeypatch.setattr(Context, "_activate_subscriptions", forget_once)
+    monkeypatch.setattr("camagick.service.ca_monitor.PATIENCE", 0.1)
+
+    async def run() -> None:
+        async with running("TEST:x") as source:
+            assert (await source())["TEST_x"] == 1.5
+            assert forgotten
+            assert await quiet(source)
+
+    asyncio.run(run())
+
+
 class _Reading:
     def __init__(self, value: Any, timestamp: float = 0.0) -> None:
         self.value, self.attributes = value, {"timestamp": timestamp}

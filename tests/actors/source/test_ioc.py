@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from camagick.errors import BadOption
+from camagick.sink.epics import Processor as EpicsSink
 from camagick.source.ioc import Processor
 from tests.servers import ioc as servers
 from tests.servers.ioc import caget, caput
@@ -106,6 +107,28 @@ def test_suppress(ca: dict[str, str]) -> None:
             assert (await source())["scan"] == 2
 
     asyncio.run(run())
+
+
+@pytest.mark.errors_expected
+def test_our_own_bad_put_is_told_at_once(
+    ca: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        async with running(scan="scan(1)") as source:
+            await source()
+            sink = EpicsSink(a="scan", timeout=15.0)
+            await sink.startup()
+            async with asyncio.timeout(10):
+                for value in (2**40, "many"):  # too large for a LONG; no number
+                    await sink({"a": value})
+                assert sink.failures == 2
+                assert await waits(source)
+                await sink({"a": 4})
+                assert (await source())["scan"] == 4
+            await sink.shutdown()
+
+    asyncio.run(run())
+    assert "refused it (ECA_PUTFAIL)" in caplog.text
 
 
 def test_a_bad_put_harms_nobody(ca: dict[str, str]) -> None:

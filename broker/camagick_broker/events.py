@@ -1,0 +1,54 @@
+"""What goes into an actor's protocol and what comes out of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from camagick_broker.edges import Joined
+    from camagick_broker.wire import Head
+
+
+class Arrived(NamedTuple):
+    """A message as it came: prefix, body, raw buffers (frames that own their memory)."""
+
+    head: Head
+    body: Any
+    buffers: list[Any]
+
+
+class Permit(NamedTuple):
+    """For a head: iteration `seq` may start."""
+
+    seq: int
+
+
+class Stop(NamedTuple):
+    """For a source: start no further iteration, and end."""
+
+
+class ToConsumers(NamedTuple):
+    """Send a message to all consumers, or to one of them again."""
+
+    frames: list[Any]
+    consumer: int | None = None
+
+
+class ToProducer(NamedTuple):
+    """Send a prefix back to the producer of an input."""
+
+    producer: int
+    frame: bytes
+
+
+class ToLoop(NamedTuple):
+    """Send a prefix to the loop socket of a head."""
+
+    head: int
+    frame: bytes
+
+
+class Deliver(NamedTuple):
+    """Hand something to the processor's thread."""
+
+    item: Joined | Permit | Stop

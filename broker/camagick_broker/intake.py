@@ -1,0 +1,86 @@
+"""An actor's inputs: checked, put in order, and brought together. No I/O, no clock."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+from camagick_broker.edges import InEdge, Join, Joined
+from camagick_broker.errors import RemoteProtocolError
+from camagick_broker.events import Arrived
+from camagick_broker.wire import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from camagick_broker.wiring import Wiring
+
+
+class Answer(enum.Enum):
+    """What a producer has to be told about a message."""
+
+    NOTHING = 0
+    MISSING = 1  # something before it has not arrived
+    DUPLICATE = 2  # it was here before; its acknowledgement may have been lost
+
+
+class Intake:
+    """All inputs of one actor.
+
+    Attributes
+    ----------
+    edges
+        The consumer's ends, by producer.
+    over
+        Producers whose end has arrived, with everything before it.
+    told_end
+        Whether the processor knows that nothing more will come.
+    """
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.edges = {number: InEdge[Arrived](wiring.window + 1) for number in wiring.inputs}
+        self.over: set[int] = set()
+        self.told_end = False
+        self._join = Join(list(self.edges.values()))
+
+    def receive(self, producer: int, message: Arrived) -> Answer:
+        """Take a message of an input.
+
+        Raises
+        ------
+        RemoteProtocolError
+            For one that does not belong to this input.
+        """
+        edge, head = self.edges[producer], message.head
+        if head.kind not in (Kind.DATA, Kind.END):
+            raise RemoteProtocolError(f"not for a consumer: {head.kind.name}")
+        if head.edge != producer or head.sender != producer:
+            raise RemoteProtocolError(
+                f"message of another edge: {head.edge}, of actor {head.sender}, not of {producer}"
+            )
+        if producer in self.over and head.seq >= edge.expected:
+            raise RemoteProtocolError(f"iteration after the end: {head.seq}")
+        duplicates = edge.counters.duplicates
+        missing = edge.receive(head.seq, message)
+        if edge.waiting and _is_end(edge.waiting[-1]):  # in order: nothing is missing before it
+            self.over.add(producer)
+        if missing:
+            return Answer.MISSING
+        return Answer.DUPLICATE if edge.counters.duplicates > duplicates else Answer.NOTHING
+
+    def joined(self) -> Iterator[Joined]:
+        """Yield the iterations that are together; nothing after the first that has ended."""
+        while not self.told_end and (joined := self._join.take(_is_end)):
+            self.told_end = joined.ended
+            yield joined
+        if self.told_end:
+            self.discard()
+
+    def discard(self) -> None:
+        """Forget what waits: nobody wants it any more."""
+        for edge in self.edges.values():
+            edge.waiting.clear()
+
+
+def _is_end(message: Arrived) -> bool:
+    return message.head.kind is Kind.END

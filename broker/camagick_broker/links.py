@@ -1,0 +1,160 @@
+"""The sockets of one actor, by what they are for."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from camagick_broker import address
+from camagick_broker.control import say
+from camagick_broker.errors import RemoteProtocolError
+from camagick_broker.events import ToConsumers, ToLoop, ToProducer
+from camagick_broker.subscriptions import TOPIC, Subscriptions, identity
+
+if TYPE_CHECKING:
+    from camagick_broker.port import Outlet, Port
+    from camagick_broker.wiring import Wiring
+
+_FLUSH_S = 0.5
+
+
+class Peer(NamedTuple):
+    """Where an actor can be reached, as the broker says."""
+
+    data: str
+    back: str
+    loop: str
+    multicast: bool
+
+
+class Links:
+    """Sends what an actor's protocol wants sent; keeps it until there is somewhere to send it.
+
+    Parameters
+    ----------
+    port
+        Where the sockets are made.
+    wiring
+        The actor's place.
+
+    Attributes
+    ----------
+    data, back, loop, broker
+        The sockets that exist from the start; None where this actor has none.
+    subscriptions
+        Who can be reached on a multicast edge.
+    messages, bytes
+        What was handed to consumers so far.
+    """
+
+    def __init__(self, port: Port, wiring: Wiring) -> None:
+        self._port, self._wiring = port, wiring
+        self._backs: dict[int, Outlet] = {}
+        self._loops: dict[int, Outlet] = {}
+        self._early: list[ToProducer | ToLoop] = []
+        self.connected = False
+        self.multicast = len(wiring.consumers) > 1
+        self.subscriptions = Subscriptions(wiring.consumers)
+        self.messages = self.bytes = 0
+        folder, number = wiring.bus_dir, wiring.number
+        self.data: Outlet | None = None
+        self.back = self.loop = None
+        if wiring.consumers:
+            self.data = port.bind_data(address.data_address(folder, number), len(wiring.consumers))
+            self.back = port.bind_pull(address.back_address(folder, number))
+        if wiring.is_head:
+            self.loop = port.bind_pull(address.loop_address(folder, number))
+        name = b"%d.%d" % (number, wiring.incarnation)
+        self.broker = port.connect_dealer(address.broker_address(folder), name)
+
+    def connect(self, actors: Any) -> dict[Any, int]:
+        """Connect to producers and heads.
+
+        Parameters
+        ----------
+        actors
+            The directory, as it came.
+
+        Returns
+        -------
+        dict
+            The producer that each new socket listens to.
+
+        Raises
+        ------
+        RemoteProtocolError
+            For a directory in which something is wrong or missing.
+        """
+        wiring = self._wiring
+        heads = [head for head in wiring.heads if head != wiring.number and self._talks_to(head)]
+        peers = {number: _peer(actors, number) for number in (*wiring.inputs, *heads)}
+        sockets = {}
+        for producer in wiring.inputs:
+            peer, own = peers[producer], identity(wiring.number, wiring.incarnation)
+            socket = self._port.connect_data(peer.data, multicast=peer.multicast, identity=own)
+            sockets[socket] = producer
+            self._backs[producer] = self._port.connect_push(peer.back)
+        for head in heads:
+            self._loops[head] = self._port.connect_push(peers[head].loop)
+        self.connected = True
+        early, self._early = self._early, []
+        for effect in early:
+            self.send(effect)
+        return sockets
+
+    def send(self, effect: ToConsumers | ToProducer | ToLoop) -> None:
+        """Send, now or when it is possible."""
+        if isinstance(effect, ToConsumers):
+            self._send_on(effect)
+        elif not self.connected:
+            self._early.append(effect)
+        elif isinstance(effect, ToProducer):
+            self._backs[effect.producer].send([effect.frame])
+        else:
+            self._loops[effect.head].send([effect.frame])
+
+    def tell_broker(self, content: dict[str, Any]) -> None:
+        """Send a control message."""
+        self.broker.send([say(self._wiring.run, self._wiring.number, content)])
+
+    @property
+    def choked(self) -> bool:
+        """Whether something for a producer still waits for its connection."""
+        return any(outlet.waiting for outlet in self._backs.values())
+
+    def flush(self) -> None:
+        """Give the last words to the producers some time to leave."""
+        self._port.flush(self._backs.values(), _FLUSH_S)
+
+    def _talks_to(self, head: int) -> bool:
+        wiring = self._wiring
+        if wiring.is_head and wiring.leads:
+            return True
+        reports = wiring.is_last_gate or (wiring.lockstep and not wiring.consumers)
+        return head == wiring.heads[0] and (wiring.is_head or reports)
+
+    def _send_on(self, effect: ToConsumers) -> None:
+        if self.data is None:
+            return
+        self.messages += 1
+        self.bytes += sum(memoryview(frame).nbytes for frame in effect.frames)
+        if not self.multicast:
+            self.data.send(effect.frames)
+        elif effect.consumer is None:
+            self.data.send([TOPIC, *effect.frames])
+        else:
+            for topic in self.subscriptions.topics(effect.consumer):
+                self.data.send([topic, *effect.frames])
+
+
+def _peer(actors: Any, number: int) -> Peer:
+    with contextlib.suppress(TypeError, KeyError):
+        entry = actors[number]
+        peer = Peer(entry["data"], entry["back"], entry["loop"], entry["multicast"])
+        if peer.multicast in (True, False) and all(map(_is_address, peer[:3])):
+            return peer
+    raise RemoteProtocolError(f"unusable directory: no addresses of actor {number}")
+
+
+def _is_address(text: Any) -> bool:
+    return isinstance(text, str) and text.startswith(("ipc://", "tcp://"))

@@ -1,0 +1,113 @@
+"""A head's part of the protocol: which iterations may start. No I/O, no clock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from camagick_broker.errors import RemoteProtocolError
+from camagick_broker.starter import Starter
+from camagick_broker.wire import Head, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from camagick_broker.wiring import Wiring
+
+
+class HeadLoop:
+    """What one head knows, from its loop socket, of how far its pipe has come.
+
+    Nothing here may grow with a number that a peer says: it cannot know of an iteration that has
+    not begun, and a leader never goes farther ahead than the window.
+
+    Parameters
+    ----------
+    wiring
+        The head's place.
+
+    Attributes
+    ----------
+    go
+        Everything below this iteration may start; what the leading head last told the others.
+    stop_at
+        There is no iteration from this one on, since some head has ended; None before that.
+    """
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        self._starter = Starter(
+            wiring.heads, wiring.gates, wiring.terminals,
+            lockstep=wiring.lockstep, window=wiring.window,
+        )  # fmt: skip
+        self._permits = 0
+        self.go = 0
+        self.stop_at: int | None = None
+        self._left = set(wiring.heads) - {wiring.number} if wiring.leads else set[int]()
+
+    def take(self, head: Head, low: int) -> None:
+        """Take what a gate, a last actor, or another head has to say.
+
+        Parameters
+        ----------
+        head
+            The message.
+        low
+            Everything of this head's own that is below this has ended.
+
+        Raises
+        ------
+        RemoteProtocolError
+            For what cannot be.
+        """
+        self._check(head, low)
+        if head.kind in (Kind.LEFT, Kind.ENDED):
+            self._starter.passed(head.sender, head.seq)
+        elif head.kind is Kind.ARMED:
+            self._starter.armed(head.sender, head.seq)
+        elif head.kind is Kind.STATE:
+            self._starter.done(head.sender, head.seq)
+        elif head.kind is Kind.GO:
+            self.go = max(self.go, head.seq)
+        else:
+            self._left.discard(head.sender)
+            self.stopped_at(head.seq)
+
+    def stopped_at(self, seq: int) -> None:
+        """Note that some head makes no iteration `seq`, nor any after it."""
+        self.stop_at = seq if self.stop_at is None else min(self.stop_at, seq)
+
+    @property
+    def deserted(self) -> bool:
+        """Whether no other head waits for this one to lead it."""
+        return not self._left
+
+    def lead(self) -> bool:
+        """As the leading head, look how far all may go now; tell whether that is farther."""
+        before = self.go
+        self.go = max(self.go, self._starter.permitted)
+        return self.go > before
+
+    def permits(self) -> Iterator[int]:
+        """Yield what may start and was not yet permitted."""
+        while self._permits < self.go:
+            self._permits += 1
+            yield self._permits - 1
+
+    def _check(self, head: Head, low: int) -> None:
+        kind, heads = head.kind, self._wiring.heads
+        known = head.sender == heads[0] if kind is Kind.GO else self._starter.knows(head.sender)
+        if kind not in _FOR_HEADS:
+            raise RemoteProtocolError(f"not for a head: {kind.name}")
+        if not known:
+            raise RemoteProtocolError(f"a stranger to this head: {kind.name} of {head.sender}")
+        if kind is Kind.GO:
+            limit = low + self._wiring.window
+        else:
+            limit = self.go if kind in (Kind.LEFT, Kind.ENDED) else self.go + 1
+        if head.seq > limit:
+            raise RemoteProtocolError(
+                f"iteration too far ahead: {kind.name} {head.seq} of actor {head.sender}"
+            )
+
+
+_FOR_HEADS = frozenset((Kind.LEFT, Kind.ENDED, Kind.STATE, Kind.ARMED, Kind.GO, Kind.STOP))

@@ -1,0 +1,59 @@
+"""The outgoing side of an actor's protocol: messages as effects, in order. No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from camagick_broker.events import Deliver, ToConsumers, ToLoop, ToProducer
+from camagick_broker.wire import Head, Kind, pack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from camagick_broker.wiring import Wiring
+
+
+class Post:
+    """Collects what one actor has to send.
+
+    Attributes
+    ----------
+    effects
+        What has to be carried out, in order; whoever does so empties the list.
+    """
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.effects: list[Any] = []
+        self._wiring = wiring
+
+    def message(self, kind: Kind, edge: int, seq: int) -> Head:
+        """Return a prefix in the name of this actor."""
+        wiring = self._wiring
+        return Head(
+            kind, wiring.run, edge, wiring.number, seq, wiring.incarnation, wiring.incarnation
+        )
+
+    def deliver(self, item: Any) -> None:
+        """Hand something to the processor."""
+        self.effects.append(Deliver(item))
+
+    def on(self, frames: list[Any]) -> None:
+        """Send a message to all consumers."""
+        self.effects.append(ToConsumers(frames))
+
+    def again(self, messages: Iterable[list[Any]], consumer: int) -> None:
+        """Send messages to one consumer once more."""
+        self.effects += [ToConsumers(frames, consumer) for frames in messages]
+
+    def end(self, seq: int) -> list[Any]:
+        """Return the message that there is no iteration `seq`."""
+        return [pack(self.message(Kind.END, self._wiring.number, seq))]
+
+    def back(self, producer: int, kind: Kind, seq: int) -> None:
+        """Say something to a producer."""
+        self.effects.append(ToProducer(producer, pack(self.message(kind, producer, seq))))
+
+    def loop(self, head: int, kind: Kind, seq: int) -> None:
+        """Say something to a head."""
+        message = self.message(kind, self._wiring.number, seq)
+        self.effects.append(ToLoop(head, pack(message)))
