@@ -21,7 +21,7 @@ class Threshold(ProcessorBase):
 
     def __init__(self, limit: float = 0.0) -> None:
         if not isinstance(limit, (int, float)):
-            raise BadOption(f"threshold: {limit!r} is not a number")
+            raise BadOption(f"{limit!r} is not a number")
         self.limit = limit
 
     def process(self, data: Any, context: Any) -> dict[str, Any]:

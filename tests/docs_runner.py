@@ -24,7 +24,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +36,10 @@ LANGUAGES = ("console", "python", "yaml")
 _FENCE = re.compile(r"^(?P<mark>`{3,})(?P<language>\w*)\s*$")
 _SKIP = re.compile(r"<!-- not run: (?P<reason>.+) -->")
 _NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
+_LOG = re.compile(r"(WARNING|ERROR):")
 _ENDS = ("-count", "-plan", "-save", "-list-all", "-h", "-version", "?", "|")
 _C_TOOLS = ("caget", "caput", "camonitor")
-_H5LS = '''
+_H5LS = """
 import sys, h5py
 def show(name, item):
     kind = "Group"
@@ -50,7 +51,7 @@ def show(name, item):
 with h5py.File(sys.argv[-1]) as file:
     show("", file)
     file.visititems(show)
-'''
+"""
 
 
 @dataclass(frozen=True)
@@ -179,8 +180,9 @@ class Running:
     """A process whose lines are read as they come."""
 
     def __init__(self, command: str, folder: Path, env: Mapping[str, str]) -> None:
+        self.env = dict(env)
         self._process = subprocess.Popen(
-            ["bash", "-c", f"set -f; {command}"], cwd=folder, env=dict(env), text=True,
+            ["bash", "-c", f"set -f; {command}"], cwd=folder, env=self.env, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip
@@ -279,8 +281,8 @@ class Shell:
     def _run(self, command: Command, *, checked: bool) -> None:
         """Run a command and compare its output."""
         text, wrong = command.text, command.expected[:1] and command.expected[0][:6] == "caspy:"
-        shows_itself = not re.search(r"\b(caspy|python|camonitor)\b", text)
-        ends = bool(wrong) or shows_itself or any(word in _ENDS for word in text.split())
+        lasting = re.search(r"\b(caspy|camonitor)\b", text)
+        ends = bool(wrong) or not lasting or any(word in _ENDS for word in text.split())
         if not ends and not command.expected and "caspy" in text:
             text, ends = f"{text} -count 2", True
         if text.startswith(("caget", "caput")):
@@ -293,13 +295,13 @@ class Shell:
                 running.interrupt()
             self._last = running.wait()
             if checked:
-                assert self._last == (2 if wrong else 0), f"exit code {self._last}"
+                accepted = (2,) if wrong else (0,) if "caspy" in text else (0, -signal.SIGINT)
+                assert self._last in accepted, f"exit code {self._last}"
         except (AssertionError, subprocess.TimeoutExpired) as error:
             report = "\n".join(["", f"$ {text}", *seen, "--- but shown is:", *command.expected])
             raise AssertionError(f"{error}{report}") from None
         finally:
             running.close()
-
 
 
 def until_there(pv: str, env: Mapping[str, str]) -> None:
@@ -312,26 +314,55 @@ def until_there(pv: str, env: Mapping[str, str]) -> None:
         assert time.monotonic() < end, f"{pv} does not answer"
 
 
+class _Expected:
+    """Lines that have to come, in order; ``...`` stands for any lines."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._todo = [masked(line) for line in lines]
+        self._retry: list[str] | None = None  # where to go on from after a mismatch
+        self._skip()
+
+    @property
+    def todo(self) -> list[str]:
+        """Return what has not come yet."""
+        return self._todo
+
+    def takes(self, line: str) -> bool:
+        """Take a line; tell whether it was expected."""
+        line = masked(line)
+        if self._retry is not None and self._todo and line != self._todo[0]:
+            self._todo = list(self._retry)
+        if self._todo and line == self._todo[0]:
+            self._todo.pop(0)
+            self._skip()
+            return True
+        return self._retry is not None
+
+    def _skip(self) -> None:
+        if self._todo and self._todo[0] == "...":
+            self._todo.pop(0)
+            self._retry = list(self._todo)
+
+
 def _compare(
     running: Running, expected: tuple[str, ...], seen: list[str], *, to_the_end: bool
 ) -> None:
-    """Read lines until all that is expected has come, or to the end."""
-    warns = any(line.startswith("WARNING") for line in expected)
-    todo = list(expected)
-    anything = False
-    while todo or to_the_end:
-        if todo and todo[0].strip() in ("...", "…"):
-            anything = bool(todo.pop(0))
-            continue
+    """Read lines until all that is expected has come, or to the end.
+
+    Log lines come from other processes than the output, so only their own order is compared.
+    """
+    logs = _Expected(line for line in expected if _LOG.match(line))
+    output = _Expected(line for line in expected if not _LOG.match(line))
+    any_warning = not any(line.startswith("WARNING") for line in expected)
+    while logs.todo or output.todo or to_the_end:
         line = running.line()
         if line is None:
             break
         seen.append(line)
-        if not line.strip() or "***" in line or (line.startswith("WARNING") and not warns):
+        is_log = _LOG.match(line)
+        if not line.strip() or "***" in line or (any_warning and line.startswith("WARNING")):
             continue
-        if todo and masked(line) == masked(todo[0]):
-            todo.pop(0)
-            anything = False
-        elif not anything and (todo or expected):
-            raise AssertionError(f"not what is shown: {line!r}")
-    assert not todo, f"ended before {todo[0]!r}"
+        fine = (logs if is_log else output).takes(line)
+        assert fine or not expected, f"not what is shown: {line!r}"
+    missing = logs.todo or output.todo
+    assert not missing, f"ended before {missing[0]!r}"

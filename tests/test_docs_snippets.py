@@ -10,7 +10,16 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.docs_runner import LANGUAGES, ROOT, Running, Shell, blocks, documents, environment, until_there
+from tests.docs_runner import (
+    LANGUAGES,
+    ROOT,
+    Running,
+    Shell,
+    blocks,
+    documents,
+    environment,
+    until_there,
+)
 
 DOCUMENTS = [str(path.relative_to(ROOT)) for path in documents()]
 

@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.servers.ioc import ca_env, caget, camonitor, full, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CASPY = Path(sys.executable).with_name("caspy")
 ROUNDS = 1000
@@ -54,8 +57,8 @@ def test_the_busy_mark_is_never_out_of_order(env: dict[str, str]) -> None:
 def test_nothing_is_missing_and_nothing_overtakes(tmp_path: Path) -> None:
     """100 000 iterations through a fanout and a join, gapless and in order."""
     count = 100_000
-    line = f"""-count {count} --from-scratch counter n=1 rate=1e9 {{ [ --npfun sum --rename s ] [ ] }}
-               --to-summary mode=table path={tmp_path}/seen"""
+    line = f"""-count {count} --from-scratch counter n=1 rate=1e9
+               {{ [ --npfun sum --rename s ] [ ] }} --to-summary mode=table path={tmp_path}/seen"""
     done = subprocess.run([CASPY, *line.split()], timeout=300, check=False)
     assert done.returncode == 0
     with (tmp_path / "seen").open() as seen:
@@ -63,4 +66,3 @@ def test_nothing_is_missing_and_nothing_overtakes(tmp_path: Path) -> None:
         for number in range(count):
             assert next(seen) == f"{number}.0\t[{number}.]\n"
         assert not seen.read()
-

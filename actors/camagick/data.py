@@ -141,5 +141,4 @@ def adopt(
         elif mark.maker == NEW:
             mark = mark._replace(maker=maker)
         marks[tag] = mark
-    result = Data(made, marks)
-    return result
+    return Data(made, marks)

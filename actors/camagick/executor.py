@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from camagick.data import Data
 from camagick.processor import EndOfData
 from camagick.walk import check_each_once, place
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 class PipeExecutor:

@@ -37,7 +37,7 @@ class Placement(NamedTuple):
     run_dir: str = ""
 
 
-class EndOfData(Exception):  # noqa: N818 - an end is no error
+class EndOfData(Exception):
     """Raised by a processor to end the run normally: no more data, or nobody reads any more."""
 
 
@@ -89,7 +89,7 @@ class ProcessorBase:
     placement: Placement
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Number the processor; a subclass need not call this class's constructor."""
+        """Give the processor its number; a subclass need not call this class's constructor."""
         self = super().__new__(cls)
         self.serial = next(_serials)
         self.placement = Placement()
@@ -103,7 +103,7 @@ class ProcessorBase:
 
     @property
     def label(self) -> str:
-        """What tells this one apart from its like where branches are merged (npfun: its function)."""
+        """What tells it apart from its like where branches are merged (npfun: its function)."""
         return self.name
 
     @property

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from camagick.data import Data
 from camagick.processor import ProcessorBase, conclude
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 async def step(child: Any, data: Data, context: Any) -> Data:

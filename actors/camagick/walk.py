@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from camagick.processor import Placement, ProcessorBase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def leaves(flow: Any) -> Iterator[ProcessorBase]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 import time
 from collections import deque
@@ -11,9 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from camagick_broker import address
 from camagick_broker.control import hear
-from camagick_broker.edges import Joined
 from camagick_broker.errors import RemoteProtocolError
-from camagick_broker.events import Deliver, Stop
+from camagick_broker.events import Deliver
 from camagick_broker.links import Links
 from camagick_broker.port import Port
 from camagick_broker.protocol import ActorProtocol
@@ -25,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from camagick_broker.wiring import Wiring
-
-log = logging.getLogger(__name__)
 
 _GREET_S = 0.1
 _REPORT_S = 1.0
@@ -50,12 +45,6 @@ class Station:
         Called, in the station's thread, with each `Joined`, `Permit` or `Stop`.
     figures
         Called once a second for what the processor's side has counted.
-
-    Attributes
-    ----------
-    error
-        What the station itself has failed of, which is a fault of the program; None otherwise. Then
-        the processor is told that its run has ended, and nothing that it has made travels any more.
     """
 
     def __init__(
@@ -74,7 +63,6 @@ class Station:
         self._started = self._said_ready = self._going = self._cut = False
         self._asleep = False
         self._greet_at = self._report_at = 0.0
-        self.error: Exception | None = None
         self._port = Port()
         try:
             self._links = Links(self._port, wiring)
@@ -100,7 +88,14 @@ class Station:
     # In the station's own thread
 
     def run(self) -> None:
-        """Work until nothing is left to do; see `error` for a failure."""
+        """Work until nothing is left to do.
+
+        Raises
+        ------
+        Exception
+            Whatever is a fault of this program, never of a peer: whoever runs the station has to
+            say so and to end the actor. The sockets are closed then as well.
+        """
         try:
             self._register()
             while not (self._protocol.over or self._cut) or self._calls:
@@ -109,21 +104,8 @@ class Station:
             self._report()
             if not self._cut:
                 self._links.flush()
-        except Exception as error:  # noqa: BLE001 - the processor must not wait for ever
-            self._give_up(error)
         finally:
             self._port.close()
-
-    def _give_up(self, error: Exception) -> None:
-        self.error = error
-        log.error(
-            'msg="the actor\'s I/O failed: %s: %s" actor=%s',
-            type(error).__name__, " ".join(str(error).split()), self._wiring.name,
-        )  # fmt: skip
-        log.debug("details", exc_info=error)
-        for item in (Stop(), Joined(0, [], True)):
-            with contextlib.suppress(Exception):
-                self._deliver(item)
 
     def _wait(self) -> list[Any]:
         self._asleep = True  # from here on a call rings; what was called before is seen below

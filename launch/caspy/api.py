@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import contextlib
+from typing import TYPE_CHECKING, Any
 
+from caspy.execute import opened
 from caspy.plan import DEFAULT_WINDOW, make_plan
-from caspy.supervisor import opened
+
+if TYPE_CHECKING:
+    from caspy.supervisor import Supervisor
 
 
-class RunFailed(Exception):  # noqa: N818 - named after what happened
+class RunFailed(Exception):
     """A run on the bus ended with an error; the actor that failed has logged it."""
 
     def __init__(self, code: int) -> None:
@@ -49,8 +53,7 @@ async def run(
     with opened(plan) as supervisor:
         supervisor.start()
         try:
-            while supervisor.step(0):
-                await asyncio.sleep(0.02)
+            await _until_over(supervisor)
         except asyncio.CancelledError:
             supervisor.drain()
             while supervisor.step(0.1):
@@ -58,3 +61,16 @@ async def run(
             raise
     if supervisor.exit_code:
         raise RunFailed(supervisor.exit_code)
+
+
+async def _until_over(supervisor: Supervisor) -> None:
+    """Let the supervisor work whenever a process has ended, and now and then for its clock."""
+    loop, stirred = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(supervisor.fileno(), stirred.set)
+    try:
+        while supervisor.step(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stirred.wait(), 0.5)
+            stirred.clear()
+    finally:
+        loop.remove_reader(supervisor.fileno())

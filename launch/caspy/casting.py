@@ -19,7 +19,7 @@ _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _TEXTS = ("str", "str | None", "None | str", "Optional[str]")
 
 
-class _NoLiteral(Exception):  # noqa: N818 - not an error: the text is just text
+class _NoLiteral(Exception):
     """The text is no literal."""
 
 

@@ -127,7 +127,7 @@ def _run(line: list[str]) -> int:
         return end.exit_code
 
 
-class _Wrong(Exception):  # noqa: N818 - carries the user's mistakes
+class _Wrong(Exception):
     """The command line makes no sense."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -223,7 +223,7 @@ class _Session:
 
             print(render(plan, options["plan"]).rstrip("\n"))
             return 0
-        from caspy.supervisor import execute
+        from caspy.execute import execute
 
         try:
             return int(execute(plan))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -43,8 +44,10 @@ def fork(title: str, work: Callable[[], int]) -> int:
     try:
         _become_child(title, parent)
         code = work()
-    except BaseException as error:
-        log.exception('msg="%s: %s" process="%s"', type(error).__name__, error, title)
+    except BaseException as error:  # noqa: BLE001 - nothing may get past the fork
+        log.error(  # noqa: TRY400 - the trace is for whoever debugs
+            'msg="%s: %s" process="%s"', type(error).__name__, error, title
+        )
         log.debug("%s", traceback.format_exc())
     finally:
         _flush_quietly()
@@ -70,3 +73,34 @@ def _flush_quietly() -> None:
             stream.flush()
         except (OSError, ValueError):  # the reader has gone: nobody is left to tell
             continue
+
+
+class Child:
+    """A process that was forked and not yet waited for.
+
+    Attributes
+    ----------
+    name, kind
+        What it is called; 'actor', 'broker' or 'service'.
+    handle
+        A pidfd: readable when the process has ended.
+    waits
+        It may wait for the outside for ever, and has to be told to stop.
+    """
+
+    def __init__(self, name: str, pid: int, kind: str, *, waits: bool = False) -> None:
+        self.name = name
+        self.pid = pid
+        self.kind = kind
+        self.waits = waits
+        self.handle = os.pidfd_open(pid)
+
+    def signal(self, number: int) -> None:
+        """Send a signal, if it still lives."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.handle, number)
+
+    def reap(self) -> int:
+        """Wait for its end, which has come, and return the exit code; negative for a signal."""
+        os.close(self.handle)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from caspy.plan import Actor, Plan
+    from caspy.layout import Actor
+    from caspy.plan import Plan
 
 FORMATS = ("text", "dot", "mermaid", "json")
 
@@ -20,8 +21,7 @@ def render(plan: Plan, form: str = "text") -> str:
 
 def _text(plan: Plan) -> str:
     lines = [f"bus {plan.bus}, {len(plan.actors)} actors"]
-    for service in plan.services:
-        lines.append(f"  helper  {service}")
+    lines += [f"  helper  {service}" for service in plan.services]
     for number, pipe in enumerate(plan.pipes, 1):
         lines.append(f"pipe {number}, {pipe.why}")
         width = max(len(actor.name) for actor in pipe.actors)
@@ -52,8 +52,10 @@ def _edges(plan: Plan) -> Iterator[tuple[Actor, int]]:
 def _dot(plan: Plan) -> str:
     shapes = {"source": "invhouse", "pipe": "box", "sink": "house"}
     lines = [f'digraph "{plan.bus}" {{', "  rankdir=LR;"]
-    for actor in plan.actors:
-        lines.append(f'  a{actor.number} [label="{actor.name}", shape={shapes[actor.node.role]}];')
+    lines += [
+        f'  a{actor.number} [label="{actor.name}", shape={shapes[actor.node.role]}];'
+        for actor in plan.actors
+    ]
     for actor, consumer in _edges(plan):
         style = ", style=bold" if len(actor.consumers) > 1 else ""
         lines.append(f'  a{actor.number} -> a{consumer} [label="{_socket(actor)}"{style}];')

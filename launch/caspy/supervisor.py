@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import mmap
 import os
 import select
 import signal
@@ -13,41 +13,21 @@ from typing import TYPE_CHECKING, Any
 from camagick.actor.plain import PlainHost
 from camagick.actor.waiting import WaitingHost
 from camagick.walk import place
-from camagick_broker.address import bus_folder, clean_up
-from camagick_broker.broker import Broker
-from camagick_broker.errors import AddressError
-from caspy.errors import PlanError
-from caspy.process import HELD, fork
+from caspy import helpers
+from caspy.process import Child, fork
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from caspy.plan import Actor, Pipe, Plan
+    from caspy.layout import Actor
+    from caspy.plan import Pipe, Plan
 
 log = logging.getLogger(__name__)
 
-#: Seconds a drain may take without any actor ending; then the rest is stopped at once.
-DRAIN_S = 30.0
+#: Seconds a drain may go on without progress anywhere; then the rest is stopped at once.
+DRAIN_S = 60.0
 _SAY_S = 5.0
 _KILL_S = 5.0
-_INTERRUPTED = 130
-
-
-class Child:
-    """A process that was forked and not yet waited for."""
-
-    def __init__(self, name: str, pid: int, kind: str, *, waits: bool = False) -> None:
-        self.name = name
-        self.pid = pid
-        self.kind = kind
-        self.waits = waits
-        self.handle = os.pidfd_open(pid)
-
-    def signal(self, number: int) -> None:
-        """Send a signal, if it still lives."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.handle, number)
 
 
 class Supervisor:
@@ -65,7 +45,10 @@ class Supervisor:
         self._plan = plan
         self._folder = str(folder)
         self._children: dict[int, Child] = {}
-        self._poll = select.poll()
+        self._poll = select.epoll()
+        # Written by the actors, one number each: how many iterations they have done.
+        self._progress = memoryview(mmap.mmap(-1, 8 * (len(plan.actors) + 1))).cast("Q")
+        self._progressed = 0
         self.exit_code = 0
         self._draining_since: float | None = None
         self._said = False
@@ -75,22 +58,26 @@ class Supervisor:
         """Fork the broker, the helper services, and all actors."""
         plan = self._plan
         names = {actor.number: actor.name for actor in plan.actors}
-        self._fork("broker", "broker", lambda: _serve_broker(plan.run, self._folder, names))
+        self._fork("broker", "broker", lambda: helpers.serve_broker(plan.run, self._folder, names))
         for service in plan.services:
-            self._fork(service, "service", lambda name=service: _serve(name, self._folder))
+            self._fork(service, "service", lambda name=service: helpers.serve(name, self._folder))
         for pipe in plan.pipes:
             place(pipe.flow, plan.run.hex(), self._folder)
             for actor in pipe.actors:
                 waits = actor.node.role == "source" or actor.node.paces or not actor.inputs
                 self._fork(actor.name, "actor", self._host(pipe, actor), waits=waits)
 
+    def fileno(self) -> int:
+        """Return a handle that is readable when `step` has something to do."""
+        return self._poll.fileno()
+
     def watch(self, handle: int) -> None:
         """Let `step` return when there is something to read from a pipe."""
-        self._poll.register(handle, select.POLLIN)
+        self._poll.register(handle, select.EPOLLIN)
 
     def step(self, timeout_s: float) -> bool:
         """Wait for something to happen; tell whether actors are still running."""
-        for handle, _ in self._poll.poll(timeout_s * 1000):
+        for handle, _ in self._poll.poll(timeout_s):
             self._reap(handle)
         self._watch_the_clock()
         return bool(self._of("actor"))
@@ -122,21 +109,23 @@ class Supervisor:
             child.signal(signal.SIGTERM)
         deadline = time.monotonic() + _KILL_S
         while self._children:
-            for handle, _ in self._poll.poll(100):
+            for handle, _ in self._poll.poll(0.1):
                 self._reap(handle)
             if time.monotonic() > deadline:
                 self.kill()
+        self._poll.close()
 
     def _host(self, pipe: Pipe, actor: Actor) -> Any:
         wiring = self._plan.wiring(pipe, actor, self._folder)
         host = PlainHost if actor.node.synchronous else WaitingHost
-        return lambda: host(actor.node, wiring, actor.tree).run()
+        progress = self._progress[actor.number : actor.number + 1]
+        return lambda: host(actor.node, wiring, actor.tree, progress).run()
 
     def _fork(self, name: str, kind: str, work: Any, *, waits: bool = False) -> None:
         pid = fork(f"caspy: {self._plan.bus}/{name}", work)
         child = Child(name, pid, kind, waits=waits)
         self._children[child.handle] = child
-        self._poll.register(child.handle, select.POLLIN)
+        self._poll.register(child.handle, select.EPOLLIN)
 
     def _of(self, kind: str) -> list[Child]:
         return [child for child in self._children.values() if child.kind == kind]
@@ -147,9 +136,7 @@ class Supervisor:
             os.read(handle, 64)
             return
         self._poll.unregister(handle)
-        os.close(handle)
-        _, status = os.waitpid(child.pid, 0)
-        code = os.waitstatus_to_exitcode(status)
+        code = child.reap()
         if self._draining_since is not None:
             self._draining_since = time.monotonic()
         if child.kind == "actor":
@@ -182,103 +169,17 @@ class Supervisor:
             if now > self._cut_at + _KILL_S:
                 self.kill()
         elif self._draining_since is not None:
-            left = ",".join(child.name for child in self._of("actor"))
-            if left and not self._said and now > self._draining_since + _SAY_S:
-                self._said = True
-                log.warning('msg="waiting until they have done what is left" actors=%s', left)
-            if left and now > self._draining_since + DRAIN_S:
-                log.error('msg="stopped, not drained in %d s" actors=%s', DRAIN_S, left)
-                self.exit_code = 1
-                self.cut()
+            self._watch_the_drain(now, self._draining_since)
 
-
-def execute(plan: Plan) -> int:
-    """Run a plan until it ends, or until Ctrl-C; return the exit code.
-
-    Returns
-    -------
-    int
-        0 for a normal end (Ctrl-C and a closed output are one), 1 after a failure, 130 after a
-        second Ctrl-C.
-
-    Raises
-    ------
-    PlanError
-        When the bus cannot be set up.
-    """
-    interrupts: list[int] = []
-    with _signals(interrupts) as bell, opened(plan) as supervisor:
-        supervisor.watch(bell)
-        supervisor.start()
-        while supervisor.step(0.5):
-            if len(interrupts) > 1:
-                supervisor.kill()
-            elif interrupts:
-                supervisor.drain()
-    return _INTERRUPTED if len(interrupts) > 1 else supervisor.exit_code
-
-
-@contextlib.contextmanager
-def opened(plan: Plan) -> Iterator[Supervisor]:
-    """Hold the folder of a bus while its supervisor is in use, and leave nothing behind."""
-    try:
-        clean_up()
-        with bus_folder(plan.bus) as folder:
-            supervisor = Supervisor(plan, folder)
-            try:
-                yield supervisor
-            finally:
-                supervisor.finish()
-    except AddressError as error:
-        raise PlanError(str(error)) from None
-
-
-@contextlib.contextmanager
-def _signals(interrupts: list[int]) -> Iterator[int]:
-    """Count SIGINT, SIGTERM and SIGHUP in `interrupts`; yield a pipe that each of them rings."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
-    bell, ringer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    wakeup = signal.set_wakeup_fd(ringer, warn_on_full_buffer=False)
-    for number in numbers:
-        signal.signal(number, lambda number, _: interrupts.append(number))
-    try:
-        yield bell
-    finally:
-        signal.set_wakeup_fd(wakeup)
-        for number in numbers:
-            signal.signal(number, before[number])
-        os.close(bell)
-        os.close(ringer)
-
-
-def _serve_broker(run: bytes, folder: str, names: dict[int, str]) -> int:
-    stopped: list[int] = []
-    broker = Broker(run, folder, names)
-
-    def stop(number: int, _: Any) -> None:
-        stopped.append(number)
-        broker.ring()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
-    broker.serve(lambda: bool(stopped))
-    return 0
-
-
-def _serve(name: str, folder: str) -> int:
-    import asyncio
-    import importlib
-
-    module = importlib.import_module(f"camagick.service.{name}")
-
-    async def serve() -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
-        with contextlib.suppress(asyncio.CancelledError):
-            await module.serve(folder)
-
-    asyncio.run(serve())
-    return 0
+    def _watch_the_drain(self, now: float, since: float) -> None:
+        left = ",".join(child.name for child in self._of("actor"))
+        progressed = sum(self._progress)
+        if progressed != self._progressed:
+            self._progressed, self._draining_since = progressed, now
+        elif left and not self._said and now > since + _SAY_S:
+            self._said = True
+            log.warning('msg="waiting until they have done what is left" actors=%s', left)
+        elif left and now > since + DRAIN_S:
+            log.error('msg="stopped: no progress for %d s" actors=%s', DRAIN_S, left)
+            self.exit_code = 1
+            self.cut()

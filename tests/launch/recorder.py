@@ -12,18 +12,20 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from camagick.data import Data
-from camagick.processor import ProcessorBase, Result
+from camagick.processor import ProcessorBase, Result, Role
+
+if TYPE_CHECKING:
+    from camagick.data import Data
 
 
 class Recorder(ProcessorBase):
     """Write down everything."""
 
-    role = "sink"
+    role: Role = "sink"
     folder = Path(tempfile.gettempdir())
 
     def __init__(self, name: str = "out") -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RECORDER = Path(__file__).with_name("recorder.py")
 SOURCE = ["--from-scratch", "counter", "a=1", "b=3", "c=2,2", "rate=1e9"]
@@ -120,7 +122,8 @@ def test_a_random_flow_gives_the_same_on_the_bus(
         [*SOURCE, "{", "{", "--sum", "--min", "}", "[", "{", "--max", "[", "]", "}", "--idem", "]",
          "}", *record("end")],
         [*SOURCE, *record("first"), "--from-scratch", "ones", "late", "rate=1e9", *record("end")],
-        [*SOURCE, "--demote", "a", "{", "[", "--promote", "]", "[", "--sum", "]", "}", *record("end")],
+        [*SOURCE, "--demote", "a", "{", "[", "--promote", "]", "[", "--sum", "]", "}",
+         *record("end")],
     ],
     ids=lambda words: " ".join(words[6:])[:60],
 )  # fmt: skip

@@ -44,9 +44,9 @@ def caspy(capsys):
 @pytest.fixture
 def calls(monkeypatch):
     """Replace what runs a plan; return what it was called with."""
+    import caspy.execute
     import caspy.plan
     import caspy.render
-    import caspy.supervisor
 
     made: dict[str, object] = {}
 
@@ -60,7 +60,7 @@ def calls(monkeypatch):
 
     monkeypatch.setattr(caspy.plan, "make_plan", make_plan)
     monkeypatch.setattr(caspy.render, "render", lambda plan, form: f"{plan} as {form}\n")
-    monkeypatch.setattr(caspy.supervisor, "execute", execute)
+    monkeypatch.setattr(caspy.execute, "execute", execute)
     return made
 
 

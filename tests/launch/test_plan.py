@@ -39,6 +39,9 @@ def edges(plan: Plan) -> dict[str, list[str]]:
 A = "--from-scratch random a=1"
 B = "--from-scratch random b=1"
 S = "--to-summary"
+AD_HOC = """--from-scratch random iffy=1 --to-ioc prefix=E: --from-ioc prefix=E: mark=mark
+    --from-scratch zeros idle --to-epics idle=E:mark --pace Hz=1 --from-scratch ones busy
+    --to-epics busy=E:mark"""
 
 
 @pytest.mark.parametrize(
@@ -76,9 +79,7 @@ def test_edges(line: str, expected: dict[str, list[str]]) -> None:
         # rows at most a period old
         ("--from-epics A --pace Hz=1 --to-ioc", False, ["pace.2"], []),
         # mark goes 1, data, 0, wait, 1 for ever
-        ("--from-scratch random iffy=1 --to-ioc prefix=E: --from-ioc prefix=E: mark=mark "
-         "--from-scratch zeros idle --to-epics idle=E:mark --pace Hz=1 --from-scratch ones busy "
-         "--to-epics busy=E:mark", True, ["scratch.7"], []),
+        (AD_HOC, True, ["scratch.7"], []),
         (f"{A} {{ {S} --pace Hz=1 }} --sum", False, ["pace.3"], []),
         (f"{A} {S} {B} {S}", True, ["scratch.3"], []),
     ],

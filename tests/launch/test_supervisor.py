@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 DEADLINE_S = 30.0
 CASPY = [sys.executable, "-m", "caspy"]
@@ -230,7 +232,7 @@ def test_nothing_outlives_a_killed_launcher() -> None:
     assert len(children) == 4
     process.kill()
     rest(process)
-    gone, alive = psutil.wait_procs(children, timeout=DEADLINE_S)
+    _, alive = psutil.wait_procs(children, timeout=DEADLINE_S)
     assert not alive
     # Its folder stays; the next bus of this user removes it.
     assert run("-count", "1", *ENDLESS).returncode == 0

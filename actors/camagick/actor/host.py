@@ -8,17 +8,20 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from camagick.actor.inputs import Inputs, Tree
 from camagick.actor.messages import Writer
 from camagick.data import Data
 from camagick.processor import EndOfData, ProcessorBase, Result, conclude
-from camagick_broker.edges import Joined
 from camagick_broker.protocol import Stop
 from camagick_broker.station import Station
-from camagick_broker.wiring import Wiring
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from camagick_broker.edges import Joined
+    from camagick_broker.wiring import Wiring
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,8 @@ class Host:
         Its place on the bus.
     tree
         How its inputs belong together; None for a head.
+    progress
+        A writable sequence: its first number is how many iterations have been done.
     deliver
         Takes what the station has for the processor; called in the station's thread.
     """
@@ -50,18 +55,19 @@ class Host:
         node: ProcessorBase,
         wiring: Wiring,
         tree: Tree | None,
+        progress: Any,
         deliver: Callable[[Any], None],
     ) -> None:
         self.node = node
         self.wiring = wiring
         self.stopping = False
         self.exit_code = 0
-        self._deliver_stop = lambda: deliver(Stop())
+        self._deliver = deliver
         self.waits = node.role == "source" or node.paces or wiring.is_head
         self._inputs = Inputs(wiring.inputs, tree) if tree is not None else None
         self._write = Writer(wiring, copies=node.keeps_frames)
         self._busy_s = 0.0
-        self._done = 0
+        self._progress = progress
         self._since = time.monotonic()
         self._log = logging.getLogger(type(node).__module__)
         self.station = Station(wiring, deliver, self._figures)
@@ -87,10 +93,11 @@ class Host:
         try:
             self.station.run()
         except Exception as error:
-            log.exception('msg="the sockets failed: %s" actor=%s', error, self.wiring.name)
+            log.error('msg="the sockets failed: %s" actor=%s', error, self.wiring.name)  # noqa: TRY400
+            log.debug("details", exc_info=error)
             self.stopping = True
             self.exit_code = SOCKETS_FAILED
-            self._deliver_stop()
+            self._deliver(Stop())
 
     def read(self, joined: Joined) -> tuple[Data, Data, Mapping[int, int]]:
         """Return what an iteration brings; empty for a head."""
@@ -103,7 +110,7 @@ class Host:
         data, context, lineage = given
         result = conclude(self.node, made, data, context, before)
         frames = self._write(seq, result, context, lineage) if self.wiring.consumers else []
-        self._done = seq + 1
+        self._progress[0] = seq + 1
         self.station.call("sent", seq, frames)
 
     def count_busy(self, since: float) -> None:
@@ -130,7 +137,7 @@ class Host:
 
     def _figures(self) -> dict[str, Any]:
         return {
-            "seq": self._done,
+            "seq": self._progress[0],
             "busy_s": self._busy_s,
             "lifetime_s": time.monotonic() - self._since,
             "pid": os.getpid(),

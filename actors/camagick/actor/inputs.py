@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from camagick.actor.messages import read
-from camagick.data import Data
 from camagick.merge import Merger, Part
-from camagick_broker.edges import Joined
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from camagick.data import Data
+    from camagick_broker.edges import Joined
 
 
 class Branch(NamedTuple):

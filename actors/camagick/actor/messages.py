@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from camagick.data import Data, Mark
-from camagick_broker.protocol import Arrived
 from camagick_broker.values import Encoder, Entry, decode
 from camagick_broker.wire import Head, Kind, pack
-from camagick_broker.wiring import Wiring
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from camagick_broker.protocol import Arrived
+    from camagick_broker.wiring import Wiring
 
 
 class Writer:

@@ -5,23 +5,27 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from camagick.actor.host import NOT_STARTED, Host
-from camagick.actor.inputs import Tree
 from camagick.processor import EndOfData, ProcessorBase
 from camagick_broker.edges import Joined
 from camagick_broker.protocol import Permit, Stop
-from camagick_broker.wiring import Wiring
+
+if TYPE_CHECKING:
+    from camagick.actor.inputs import Tree
+    from camagick_broker.wiring import Wiring
 
 
 class PlainHost(Host):
     """Takes one item after the other from a queue."""
 
-    def __init__(self, node: ProcessorBase, wiring: Wiring, tree: Tree | None) -> None:
+    def __init__(
+        self, node: ProcessorBase, wiring: Wiring, tree: Tree | None, progress: Any
+    ) -> None:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._stopped = threading.Event()
-        super().__init__(node, wiring, tree, self._deliver)
+        super().__init__(node, wiring, tree, progress, self._deliver)
 
     def _deliver(self, item: Any) -> None:
         if isinstance(item, Stop):

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from camagick.actor.host import NOT_STARTED, Host
-from camagick.actor.inputs import Tree
 from camagick.processor import ProcessorBase
 from camagick_broker.edges import Joined
 from camagick_broker.protocol import Permit, Stop
-from camagick_broker.wiring import Wiring
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from camagick.actor.inputs import Tree
+    from camagick_broker.wiring import Wiring
 
 
-class Stopped(Exception):  # noqa: N818 - an end is no error
+class Stopped(Exception):
     """The wait was given up because the run is being stopped."""
 
 
 class WaitingHost(Host):
     """Takes one item after the other; a source's wait ends when the run is stopped."""
 
-    def __init__(self, node: ProcessorBase, wiring: Wiring, tree: Tree | None) -> None:
+    def __init__(
+        self, node: ProcessorBase, wiring: Wiring, tree: Tree | None, progress: Any
+    ) -> None:
         self._loop = asyncio.new_event_loop()
         self._inbox: asyncio.Queue[Any] = asyncio.Queue()
         self._stopped = asyncio.Event()
-        super().__init__(node, wiring, tree, self._deliver)
+        super().__init__(node, wiring, tree, progress, self._deliver)
 
     def _deliver(self, item: Any) -> None:
         if not self._loop.is_closed():

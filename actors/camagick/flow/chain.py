@@ -46,7 +46,7 @@ class Processor:
             context = Data()
         for child in self.children:
             data = await step(child, data, context)
-        return data
+        return Data.of(data)
 
     async def shutdown(self) -> None:
         """Shut all children down, in order, each one also if another failed."""

@@ -14,7 +14,7 @@ from typing import Any
 SIZE = (9.0, 6.5)
 
 
-class NoWindow(Exception):  # noqa: N818 - says what there is none of
+class NoWindow(Exception):
     """A window cannot be opened; the message says why."""
 
 

@@ -10,7 +10,7 @@ from camagick.tools.url import plain
 _LARGEST = 2**62
 
 
-class Refused(Exception):  # noqa: N818 - a rule that was kept, not a defect
+class Refused(Exception):
     """The mode does not permit to write a frame of that number.
 
     Attributes

@@ -19,7 +19,7 @@ CHUNK_FRAMES = 4096
 _MOMENTARY = frozenset({"timestamp", "time", "severity", "status", "alarm", "seq"})
 
 
-class Unfit(Exception):  # noqa: N818 - says what is wrong with a value
+class Unfit(Exception):
     """A value cannot be stored, or not in the data set that is there."""
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class BadUrl(ValueError):  # noqa: N818 - named by what is wrong, as the errors of the processors are
+class BadUrl(ValueError):
     """A text is no such address, or cannot be filled in."""
 
 

@@ -1,0 +1,80 @@
+"""Running a plan from the command line: signals in, exit code out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from camagick_broker.address import bus_folder, clean_up
+from camagick_broker.errors import AddressError
+from caspy.errors import PlanError
+from caspy.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from caspy.plan import Plan
+
+_INTERRUPTED = 130
+
+
+def execute(plan: Plan) -> int:
+    """Run a plan until it ends, or until Ctrl-C; return the exit code.
+
+    Returns
+    -------
+    int
+        0 for a normal end (Ctrl-C and a closed output are one), 1 after a failure, 130 after a
+        second Ctrl-C.
+
+    Raises
+    ------
+    PlanError
+        When the bus cannot be set up.
+    """
+    interrupts: list[int] = []
+    with _signals(interrupts) as bell, opened(plan) as supervisor:
+        supervisor.watch(bell)
+        supervisor.start()
+        while supervisor.step(0.5):
+            if len(interrupts) > 1:
+                supervisor.kill()
+            elif interrupts:
+                supervisor.drain()
+    return _INTERRUPTED if len(interrupts) > 1 else supervisor.exit_code
+
+
+@contextlib.contextmanager
+def opened(plan: Plan) -> Iterator[Supervisor]:
+    """Hold the folder of a bus while its supervisor is in use, and leave nothing behind."""
+    try:
+        clean_up()
+        with bus_folder(plan.bus) as folder:
+            supervisor = Supervisor(plan, folder)
+            try:
+                yield supervisor
+            finally:
+                supervisor.finish()
+    except AddressError as error:
+        raise PlanError(str(error)) from None
+
+
+@contextlib.contextmanager
+def _signals(interrupts: list[int]) -> Iterator[int]:
+    """Count SIGINT, SIGTERM and SIGHUP in `interrupts`; yield a pipe that each of them rings."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    bell, ringer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    wakeup = signal.set_wakeup_fd(ringer, warn_on_full_buffer=False)
+    for number in numbers:
+        signal.signal(number, lambda number, _: interrupts.append(number))
+    try:
+        yield bell
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        for number in numbers:
+            signal.signal(number, before[number])
+        os.close(bell)
+        os.close(ringer)

@@ -1,0 +1,43 @@
+"""The processes of a bus that are no actors: its broker, and services that actors share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import signal
+from typing import Any
+
+from camagick_broker.broker import Broker
+from caspy.process import HELD
+
+
+def serve_broker(run: bytes, folder: str, names: dict[int, str]) -> int:
+    """Be the broker of a bus until SIGTERM; return the exit code."""
+    stopped: list[int] = []
+    broker = Broker(run, folder, names)
+
+    def stop(number: int, _: Any) -> None:
+        stopped.append(number)
+        broker.ring()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+    broker.serve(lambda: bool(stopped))
+    return 0
+
+
+def serve(name: str, folder: str) -> int:
+    """Be a service (`camagick.service.NAME`) of a bus until SIGTERM; return the exit code."""
+    module = importlib.import_module(f"camagick.service.{name}")
+
+    async def work() -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+        with contextlib.suppress(asyncio.CancelledError):
+            await module.serve(folder)
+
+    asyncio.run(work())
+    return 0
