@@ -24,11 +24,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.servers.ioc import beacon_sink, free_port, tools
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
 
 ROOT = Path(__file__).resolve().parent.parent
 DEADLINE = 25.0
@@ -88,7 +91,8 @@ def blocks(path: Path) -> list[Block]:
     """Return the fenced blocks of a document."""
     found: list[Block] = []
     opened: re.Match[str] | None = None
-    start, kept, comment = 0, [], ""
+    start, comment = 0, ""
+    kept: list[str] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         fence = _FENCE.match(line)
         if opened is None:

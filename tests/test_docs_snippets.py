@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -20,6 +18,10 @@ from tests.docs_runner import (
     environment,
     until_there,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 DOCUMENTS = [str(path.relative_to(ROOT)) for path in documents()]
 
@@ -73,9 +75,10 @@ def test_few_blocks_are_left_out() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    broken = []
-    for path in documents():
-        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text()):
-            if "://" not in target and not (path.parent / target).exists():
-                broken.append(f"{path.relative_to(ROOT)}: {target}")
+    broken = [
+        f"{path.relative_to(ROOT)}: {target}"
+        for path in documents()
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text())
+        if "://" not in target and not (path.parent / target).exists()
+    ]
     assert not broken

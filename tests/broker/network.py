@@ -1,0 +1,229 @@
+"""A bus without sockets: the protocols of a pipe's actors, and messages in any order."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from camagick_broker.edges import Joined
+from camagick_broker.errors import RemoteProtocolError
+from camagick_broker.events import Deliver, ToConsumers, ToLoop, ToProducer
+from camagick_broker.protocol import ActorProtocol, Arrived, Permit, Stop
+from camagick_broker.wire import Head, Kind, pack, unpack
+from camagick_broker.wiring import Wiring
+
+RUN = b"a network"[:8]
+
+
+class Node:
+    """One actor: its protocol, and a processor that takes its time."""
+
+    def __init__(self, wiring: Wiring, fails_at: int | None) -> None:
+        self.wiring = wiring
+        self.protocol = ActorProtocol(wiring)
+        self.inbox: deque[Any] = deque()
+        self.seen: list[int] = []  # iterations processed
+        self.fails_at = fails_at
+        self.armed = self.stopping = self.ended = self.closed = False
+        if fails_at == -1:  # it could not even start
+            self.end()
+
+    @property
+    def may_step(self) -> bool:
+        return bool(self.inbox) or (not self.ended and not self.armed and self.wiring.is_head)
+
+    def step(self) -> None:
+        """Do the next thing that the processor can do."""
+        if self.ended:
+            self.inbox.clear()
+        elif self.wiring.is_head and not self.armed:
+            self._arm()
+        else:
+            item = self.inbox.popleft()
+            if isinstance(item, Stop):
+                self.stopping = True
+                if self.wiring.is_head:
+                    self.end()
+            elif isinstance(item, Permit):
+                assert item.seq == len(self.seen)
+                self.process()
+                self.armed = False
+            elif isinstance(item, Joined):
+                self._join(item)
+
+    def _arm(self) -> None:
+        if self.stopping or len(self.seen) == self.wiring.count:
+            self.end()
+        else:
+            self.armed = True
+            self.protocol.armed(len(self.seen))
+
+    def _join(self, joined: Joined) -> None:
+        if joined.ended:
+            self.end()
+            return
+        assert joined.seq == len(self.seen)
+        assert [message.head.seq for message in joined.messages] == [joined.seq] * len(
+            self.wiring.inputs
+        )
+        assert [message.head.edge for message in joined.messages] == list(self.wiring.inputs)
+        self.process()
+
+    def process(self) -> None:
+        seq = len(self.seen)
+        if seq == self.fails_at:
+            self.end()
+            return
+        self.seen.append(seq)
+        number = self.wiring.number
+        self.protocol.sent(seq, [pack(Head(Kind.DATA, RUN, number, number, seq))])
+
+    def end(self) -> None:
+        if not self.ended:
+            self.ended = True
+            self.protocol.ended(len(self.seen))
+
+
+class Network:
+    """All actors of a pipe.
+
+    Parameters
+    ----------
+    edges
+        Producer to consumers.
+    options
+        Of `Wiring`, for all; `fails` is when an actor ends by itself (-1: it cannot start).
+    faults
+        Asked for each message: how many copies of it arrive; 1 where there are no faults.
+    """
+
+    def __init__(
+        self,
+        edges: dict[int, tuple[int, ...]],
+        fails: dict[int, int] | None = None,
+        faults: Any = None,
+        joins: tuple[int, ...] = (),
+        **options: Any,
+    ) -> None:
+        numbers = sorted({*edges, *(one for many in edges.values() for one in many)})
+        inputs = {
+            one: tuple(number for number in numbers if one in edges.get(number, ()))
+            for one in numbers
+        }
+        shared: dict[str, Any] = {
+            "run": RUN, "bus": "", "bus_dir": "", "gates": joins,
+            "heads": tuple(one for one in numbers if not inputs[one]),
+            "terminals": tuple(one for one in numbers if not edges.get(one)), **options,
+        }  # fmt: skip
+        self.nodes = {
+            one: Node(
+                Wiring(
+                    number=one, name=str(one), inputs=inputs[one], consumers=edges.get(one, ()),
+                    gates_at_join=one in joins, **shared,
+                ),
+                (fails or {}).get(one),
+            )
+            for one in numbers
+        }  # fmt: skip
+        #: One queue a connection: (socket of the receiver, sender) -> frames.
+        self.queues: dict[tuple[str, int, int], deque[list[Any]]] = {}
+        self.faults = faults or (lambda _kind: 1)
+        self.running = False
+        self.refused: list[RemoteProtocolError] = []
+        for node in self.nodes.values():
+            node.protocol.greet()
+            self.carry_out(node)
+
+    def carry_out(self, node: Node) -> None:
+        own = node.wiring.number
+        for effect in node.protocol.take_effects():
+            if isinstance(effect, Deliver):
+                node.inbox.append(effect.item)
+            elif isinstance(effect, ToProducer):
+                self._queue("back", effect.producer, own, [effect.frame])
+            elif isinstance(effect, ToLoop):
+                self._queue("loop", effect.head, own, [effect.frame])
+            elif isinstance(effect, ToConsumers):
+                everybody = node.wiring.consumers
+                for one in everybody if effect.consumer is None else (effect.consumer,):
+                    self._queue("data", one, own, effect.frames)
+
+    def _queue(self, socket: str, receiver: int, sender: int, frames: list[Any]) -> None:
+        for _ in range(self.faults(unpack(frames[0])[0].kind)):
+            self.queues.setdefault((socket, receiver, sender), deque()).append(frames)
+
+    def choices(self) -> list[Any]:
+        """Return what could happen next."""
+        found: list[Any] = [key for key, queue in self.queues.items() if queue]
+        found += [number for number, node in self.nodes.items() if node.may_step]
+        found += [(n, "close") for n, node in self.nodes.items() if node.ended and not node.closed]
+        if not self.running and all(node.fails_at != -1 for node in self.nodes.values()):
+            outs = [node.protocol.out for node in self.nodes.values()]
+            found += ["run"] if all(out is None or out.ready for out in outs) else []
+        return found
+
+    def happen(self, what: Any) -> None:
+        """Let one thing happen."""
+        if what == "run":
+            self.running = True
+            for node in self.nodes.values():
+                node.protocol.run()
+                self.carry_out(node)
+            return
+        if isinstance(what, int):
+            node = self.nodes[what]
+            node.step()
+        elif what[1] == "close":
+            node = self.nodes[what[0]]
+            node.closed = True
+            node.protocol.closed()
+        else:
+            node = self._receive(*what)
+        self.carry_out(node)
+        self.check(node)
+
+    def _receive(self, socket: str, receiver: int, sender: int) -> Node:
+        node = self.nodes[receiver]
+        frames = self.queues[socket, receiver, sender].popleft()
+        head, body = unpack(frames[0], RUN)
+        try:
+            if socket == "data":
+                node.protocol.on_data(sender, Arrived(head, body, frames[1:]))
+            elif socket == "back":
+                node.protocol.on_back(head)
+            else:
+                node.protocol.on_loop(head)
+        except RemoteProtocolError as error:
+            self.refused.append(error)
+        return node
+
+    def tick(self) -> bool:
+        """Nothing else is to do: let everybody say what it owes; tell whether somebody did."""
+        owing = [node for node in self.nodes.values() if node.protocol.owes]
+        for node in owing:
+            node.protocol.acknowledge()
+            self.carry_out(node)
+        return bool(owing)
+
+    def check(self, node: Node) -> None:
+        """See that the promises hold at this moment."""
+        out = node.protocol.out
+        wiring = node.wiring
+        assert out is None or out.kept <= wiring.window + 1  # and the end
+        assert node.seen == list(range(len(node.seen)))
+        for edge in node.protocol.inputs.values():
+            assert len(edge.waiting) + len(edge._early) <= wiring.window + 1
+        if wiring.lockstep and self.running:
+            ended = min(len(self.nodes[one].seen) for one in wiring.terminals)
+            assert len(node.seen) <= ended + 1
+        if wiring.gates and wiring.is_head:
+            left = min(len(self.nodes[one].seen) for one in wiring.gates)
+            joined = max(
+                (item.seq + 1 for one in wiring.gates for item in self.nodes[one].inbox
+                 if isinstance(item, Joined)), default=0,
+            )  # fmt: skip
+            assert len(node.seen) <= max(left, joined) + 1
+
+    @property
+    def over(self) -> bool:
+        return all(node.protocol.over for node in self.nodes.values())
