@@ -217,6 +217,7 @@ def _bind(socket: zmq.Socket[bytes], address: str) -> None:
     try:
         socket.bind(address)
     except zmq.ZMQError as error:
+        socket.close(0)
         raise OSError(error.errno, os.strerror(error.errno or 0), address) from None
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import TYPE_CHECKING, Any
 
+from caspy import log
 from caspy.execute import opened
 from caspy.plan import DEFAULT_WINDOW, make_plan
 
@@ -48,6 +50,9 @@ async def run(
         When a processor failed.
     """
     from camagick.processor import wrap
+
+    if not logging.getLogger().handlers:  # else the script has its own way to log
+        log.configure()
 
     plan = make_plan([wrap(flow) for flow in flows], window, count, bus)
     with opened(plan) as supervisor:

@@ -91,7 +91,7 @@ class _Launcher(click.Command):
 @click.option("-plan", type=_FORMATS, help="Show actors, edges and window; run nothing.")
 @click.option("-window", type=_FROM_1, default=8, metavar="N", help="Iterations at once (8).")
 @click.option("-count", type=_FROM_1, metavar="N", help="End after N iterations.")
-@click.option("-bus", metavar="NAME", help="Name of the run, for ps and taps.")
+@click.option("-bus", metavar="NAME", help="Name of the run, as ps shows it.")
 @click.pass_context
 def _caspy(ctx: click.Context, /, **options: Any) -> int:
     """Do what the options say. Returns the exit code."""

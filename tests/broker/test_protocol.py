@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
@@ -46,8 +45,8 @@ MOST = 20_000
 
 def run(network: Network, data: Any, until: Any = None) -> None:
     """Let things happen, in an order that hypothesis chooses, until nothing can happen."""
-    rng = random.Random(data.draw(st.integers(0, 2**32), label="order"))
-    # Some processors are slow, and some connections: those wait as long as anything else can happen.
+    rng = data.draw(st.randoms(use_true_random=True))
+    # Some processors and connections are slow: they wait as long as anything else can happen.
     late = st.sampled_from([*network.nodes, "data", "back", "loop"])
     lazy = set(data.draw(st.lists(late, max_size=2), label="lazy"))
     for _ in range(MOST):
@@ -81,7 +80,7 @@ def finished(network: Network) -> None:
         assert not any(edge.waiting for edge in node.protocol.inputs.values())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(pipes, st.integers(0, 12), st.integers(1, 5), st.data())
 def test_everybody_does_every_iteration_once_in_order_and_ends(name, count, window, data):
     network = build(name, count=count, window=window)
@@ -95,7 +94,7 @@ def test_everybody_does_every_iteration_once_in_order_and_ends(name, count, wind
             assert edge.counters.duplicates <= (0 if count else 1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(pipes, st.integers(-1, 8), st.integers(1, 4), st.data())
 def test_an_actor_that_ends_itself_ends_everything(name, when, window, data):
     numbers = sorted(build(name).nodes)
@@ -107,7 +106,7 @@ def test_an_actor_that_ends_itself_ends_everything(name, when, window, data):
     assert len(network.nodes[culprit].seen) == max(when, 0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(pipes, st.integers(0, 30), st.integers(1, 4), st.data())
 def test_a_stop_from_anybody_at_any_time_ends_everything(name, when, window, data):
     network = build(name, window=window)
@@ -137,12 +136,12 @@ def test_when_a_head_ends_the_others_still_do_what_it_has_done(name, data):
     assert name == "apart" or len(network.nodes[4].seen) == 6
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(pipes, st.integers(1, 10), st.integers(1, 4), st.data())
 def test_lost_states_and_doubled_messages_do_no_harm(name, count, window, data):
-    # Lost DATA at the end of a burst, a lost END, STOP, HELLO or loop message, and a restarted
-    # actor need the timers, the repeated state and the replay of the next issue ("Nothing is lost").
-    rng = random.Random(data.draw(st.integers(0, 2**32)))
+    # Lost DATA at the end of a burst, a lost END, STOP, HELLO or loop message, and restarted actors
+    # need the timers, the repeated state and the replay of the next issue ("Nothing is lost").
+    rng = data.draw(st.randoms(use_true_random=True))
 
     def faults(kind: Kind) -> int:
         if kind is Kind.STATE:
@@ -167,7 +166,7 @@ def test_lost_states_and_doubled_messages_do_no_harm(name, count, window, data):
 @settings(max_examples=50, deadline=None)
 @given(st.sampled_from(["chain", "fanout", "bypass", "nested"]), st.data())
 def test_what_was_lost_inside_a_burst_is_asked_for_again(name, data):
-    rng = random.Random(data.draw(st.integers(0, 2**32)))
+    rng = data.draw(st.randoms(use_true_random=True))
     lost = iter([0] * 3)
     network = build(name, count=20, window=8)
 

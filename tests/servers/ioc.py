@@ -200,7 +200,7 @@ class SoftIoc:
         try:
             caget(self.env, f"{self.PREFIX}up")
         except BaseException:
-            print((self._folder / "softioc.log").read_text())  # noqa: T201 - shown by pytest when the test fails
+            print((self._folder / "softioc.log").read_text())  # shown by pytest when the test fails
             self.kill()
             raise
 
