@@ -39,6 +39,10 @@ class HeadLoop:
             wiring.heads, wiring.gates, wiring.terminals,
             lockstep=wiring.lockstep, window=wiring.window,
         )  # fmt: skip
+        self._speakers = {
+            Kind.LEFT: wiring.gates, Kind.ENDED: wiring.terminals, Kind.STATE: wiring.heads,
+            Kind.ARMED: wiring.heads, Kind.GO: wiring.heads[:1], Kind.STOP: wiring.heads,
+        }  # fmt: skip
         self._permits = 0
         self.go = 0
         self.stop_at: int | None = None
@@ -94,11 +98,10 @@ class HeadLoop:
             yield self._permits - 1
 
     def _check(self, head: Head, low: int) -> None:
-        kind, heads = head.kind, self._wiring.heads
-        known = head.sender == heads[0] if kind is Kind.GO else self._starter.knows(head.sender)
-        if kind not in _FOR_HEADS:
+        kind = head.kind
+        if kind not in self._speakers:
             raise RemoteProtocolError(f"not for a head: {kind.name}")
-        if not known:
+        if head.sender not in self._speakers[kind]:
             raise RemoteProtocolError(f"a stranger to this head: {kind.name} of {head.sender}")
         if kind is Kind.GO:
             limit = low + self._wiring.window
@@ -108,6 +111,3 @@ class HeadLoop:
             raise RemoteProtocolError(
                 f"iteration too far ahead: {kind.name} {head.seq} of actor {head.sender}"
             )
-
-
-_FOR_HEADS = frozenset((Kind.LEFT, Kind.ENDED, Kind.STATE, Kind.ARMED, Kind.GO, Kind.STOP))

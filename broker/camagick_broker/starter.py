@@ -73,10 +73,6 @@ class Starter:
         limits += [below + 1 for below in self._passed.values()]
         return min(limits)
 
-    def knows(self, actor: int) -> bool:
-        """Whether this actor has something to say about when an iteration may start."""
-        return actor in self._done or actor in self._passed
-
 
 def _raise(table: dict[int, int], key: int, below: int) -> None:
     if key in table and below > table[key]:

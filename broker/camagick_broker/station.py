@@ -205,7 +205,8 @@ class Station:
 
     def _on_back(self, frames: list[Any]) -> None:
         head = take_apart(frames, self._wiring.run)[0]
-        if head.kind is Kind.HELLO and self._links.multicast:
+        ours = head.edge == self._wiring.number
+        if head.kind is Kind.HELLO and ours and self._links.multicast:
             self._links.subscriptions.hello(head)
             self._admit()
         else:

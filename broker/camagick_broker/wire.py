@@ -102,7 +102,9 @@ def pack(head: Head, body: bytes = b"") -> bytes:
     return prefix + body
 
 
-def unpack(frame: memoryview | bytes, run: bytes | None = None) -> tuple[Head, memoryview]:
+def unpack(
+    frame: memoryview | bytes | bytearray, run: bytes | None = None
+) -> tuple[Head, memoryview]:
     """Take a first frame apart.
 
     Parameters

@@ -10,6 +10,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+from camagick.actor.host import NOT_STARTED, SOCKETS_FAILED
 from camagick.actor.plain import PlainHost
 from camagick.actor.waiting import WaitingHost
 from camagick.walk import place
@@ -153,6 +154,8 @@ class Supervisor:
             return
         if code < 0:
             log.error('msg="killed by %s" actor=%s', signal.Signals(-code).name, child.name)
+        elif code not in (NOT_STARTED, SOCKETS_FAILED):  # those have said why
+            log.error('msg="ended with exit code %d" actor=%s', code, child.name)
         self.cut()
 
     def _helper_ended(self, child: Child, code: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from camagick_broker.edges import Joined
 from camagick_broker.encoder import Encoder
@@ -14,6 +14,9 @@ from camagick_broker.wire import Head, Kind, pack
 from camagick_broker.wiring import Wiring
 from tests.broker.conftest import DEADLINE_S, RUN
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 def frames_of(number: int, seq: int, value: Any) -> list[Any]:
     """Return a good message."""
@@ -22,7 +25,7 @@ def frames_of(number: int, seq: int, value: Any) -> list[Any]:
     return [pack(head, body), *buffers]
 
 
-def wirings(folder: str, edges: dict[int, tuple[int, ...]], **options: Any) -> dict[int, Wiring]:
+def wirings(folder: str, edges: Mapping[int, tuple[int, ...]], **options: Any) -> dict[int, Wiring]:
     """Return the wiring of every actor of a pipe."""
     numbers = sorted({*edges, *(one for many in edges.values() for one in many)})
     inputs = {n: tuple(one for one in numbers if n in edges.get(one, ())) for n in numbers}

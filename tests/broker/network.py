@@ -23,8 +23,9 @@ class Node:
         self.protocol = ActorProtocol(wiring)
         self.inbox: deque[Any] = deque()
         self.seen: list[int] = []  # iterations processed
+        self.joined = 0  # iterations that came together here
         self.fails_at = fails_at
-        self.armed = self.stopping = self.ended = self.closed = False
+        self.armed = self.stopping = self.ended = self.closed = self.gone = False
         if fails_at == -1:  # it could not even start
             self.end()
 
@@ -36,15 +37,13 @@ class Node:
         """Do the next thing that the processor can do."""
         if self.ended:
             self.inbox.clear()
+        elif self.wiring.is_head and self.stopping:
+            self.end()
         elif self.wiring.is_head and not self.armed:
             self._arm()
         else:
             item = self.inbox.popleft()
-            if isinstance(item, Stop):
-                self.stopping = True
-                if self.wiring.is_head:
-                    self.end()
-            elif isinstance(item, Permit):
+            if isinstance(item, Permit):
                 assert item.seq == len(self.seen)
                 self.process()
                 self.armed = False
@@ -52,7 +51,7 @@ class Node:
                 self._join(item)
 
     def _arm(self) -> None:
-        if self.stopping or len(self.seen) == self.wiring.count:
+        if len(self.seen) == self.wiring.count:
             self.end()
         else:
             self.armed = True
@@ -95,6 +94,10 @@ class Network:
         Of `Wiring`, for all; `fails` is when an actor ends by itself (-1: it cannot start).
     faults
         Asked for each message: how many copies of it arrive; 1 where there are no faults.
+    gates, joins
+        The last gates, and those of them that are joins.
+    leave
+        Whether an actor that is over hears nothing any more.
     """
 
     def __init__(
@@ -102,7 +105,10 @@ class Network:
         edges: dict[int, tuple[int, ...]],
         fails: dict[int, int] | None = None,
         faults: Any = None,
+        gates: tuple[int, ...] = (),
         joins: tuple[int, ...] = (),
+        *,
+        leave: bool = True,
         **options: Any,
     ) -> None:
         numbers = sorted({*edges, *(one for many in edges.values() for one in many)})
@@ -111,7 +117,7 @@ class Network:
             for one in numbers
         }
         shared: dict[str, Any] = {
-            "run": RUN, "bus": "", "bus_dir": "", "gates": joins,
+            "run": RUN, "bus": "", "bus_dir": "", "gates": gates,
             "heads": tuple(one for one in numbers if not inputs[one]),
             "terminals": tuple(one for one in numbers if not edges.get(one)), **options,
         }  # fmt: skip
@@ -129,6 +135,7 @@ class Network:
         self.queues: dict[tuple[str, int, int], deque[list[Any]]] = {}
         self.faults = faults or (lambda _kind: 1)
         self.running = False
+        self._leave = leave
         self.refused: list[RemoteProtocolError] = []
         for node in self.nodes.values():
             node.protocol.greet()
@@ -139,6 +146,10 @@ class Network:
         for effect in node.protocol.take_effects():
             if isinstance(effect, Deliver):
                 node.inbox.append(effect.item)
+                # Hosts see it at once, also before what was delivered earlier.
+                node.stopping |= isinstance(effect.item, Stop)
+                if isinstance(effect.item, Joined) and not effect.item.ended:
+                    node.joined = effect.item.seq + 1
             elif isinstance(effect, ToProducer):
                 self._queue("back", effect.producer, own, [effect.frame])
             elif isinstance(effect, ToLoop):
@@ -154,7 +165,9 @@ class Network:
 
     def choices(self) -> list[Any]:
         """Return what could happen next."""
-        found: list[Any] = [key for key, queue in self.queues.items() if queue]
+        found: list[Any] = [
+            key for key, queue in self.queues.items() if queue and not self.nodes[key[1]].gone
+        ]
         found += [number for number, node in self.nodes.items() if node.may_step]
         found += [(n, "close") for n, node in self.nodes.items() if node.ended and not node.closed]
         if not self.running and all(node.fails_at != -1 for node in self.nodes.values()):
@@ -181,6 +194,7 @@ class Network:
             node = self._receive(*what)
         self.carry_out(node)
         self.check(node)
+        node.gone = self._leave and node.protocol.over
 
     def _receive(self, socket: str, receiver: int, sender: int) -> Node:
         node = self.nodes[receiver]
@@ -199,7 +213,7 @@ class Network:
 
     def tick(self) -> bool:
         """Nothing else is to do: let everybody say what it owes; tell whether somebody did."""
-        owing = [node for node in self.nodes.values() if node.protocol.owes]
+        owing = [node for node in self.nodes.values() if node.protocol.owes and not node.gone]
         for node in owing:
             node.protocol.acknowledge()
             self.carry_out(node)
@@ -217,12 +231,9 @@ class Network:
             ended = min(len(self.nodes[one].seen) for one in wiring.terminals)
             assert len(node.seen) <= ended + 1
         if wiring.gates and wiring.is_head:
-            left = min(len(self.nodes[one].seen) for one in wiring.gates)
-            joined = max(
-                (item.seq + 1 for one in wiring.gates for item in self.nodes[one].inbox
-                 if isinstance(item, Joined)), default=0,
-            )  # fmt: skip
-            assert len(node.seen) <= max(left, joined) + 1
+            gates = [self.nodes[one] for one in wiring.gates]
+            left = min(one.joined if one.wiring.gates_at_join else len(one.seen) for one in gates)
+            assert len(node.seen) <= left + 1
 
     @property
     def over(self) -> bool:

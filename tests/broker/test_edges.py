@@ -45,6 +45,16 @@ def test_strangers_and_states_of_the_future_change_nothing():
     assert not edge.knows(9)
 
 
+def test_a_state_that_comes_late_takes_nothing_back():
+    edge = OutEdge[str]([3])
+    for seq in range(4):
+        edge.push(seq, "m")
+    assert edge.state(3, 3)
+    assert not edge.state(3, 3)
+    assert not edge.state(3, 1)
+    assert (edge.low, edge.kept) == (3, 1)
+
+
 @pytest.mark.parametrize("seq", [0, 2, -1])
 def test_messages_are_made_in_order(seq):
     edge = OutEdge[str]([3])
@@ -69,9 +79,9 @@ class Producer(RuleBasedStateMachine):
         self.edge.push(self.made, self.made)
         self.made += 1
 
-    @rule(target=states, consumer=st.integers(1, 3), low=st.integers(0, 30))
-    def say(self, consumer, low):
-        return consumer, low
+    @rule(target=states, consumer=st.integers(1, 3), behind=st.integers(-1, 3))
+    def say(self, consumer, behind):
+        return consumer, max(0, self.made - behind)
 
     @rule(state=states)  # any number of times, in any order, or never
     def hear(self, state):

@@ -32,7 +32,7 @@ def same(a: Any, b: Any) -> bool:
         return False
     if isinstance(a, (np.ndarray, np.generic)):
         alike = a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-        return alike and a.dtype.str == b.dtype.str
+        return bool(alike and a.dtype.str == b.dtype.str)
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, dict):
@@ -56,7 +56,7 @@ layouts = st.sampled_from(["C", "F", "reversed", "every second", "read only"])
 
 
 @st.composite
-def arrays(draw) -> np.ndarray:
+def arrays(draw: Any) -> Any:
     kind = draw(dtypes())
     if kind.kind in "mM":
         array = draw(hnp.arrays("i8", draw(shapes))).view(f"{kind.byteorder}i8").view(kind)

@@ -18,9 +18,10 @@ from camagick_broker.protocol import Stop
 from camagick_broker.station import Station
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from camagick_broker.edges import Joined
+    from camagick_broker.protocol import Permit
     from camagick_broker.wiring import Wiring
 
 log = logging.getLogger(__name__)
@@ -46,23 +47,15 @@ class Host:
         How its inputs belong together; None for a head.
     progress
         A writable sequence: its first number is how many iterations have been done.
-    deliver
-        Takes what the station has for the processor; called in the station's thread.
     """
 
     def __init__(
-        self,
-        node: ProcessorBase,
-        wiring: Wiring,
-        tree: Tree | None,
-        progress: Any,
-        deliver: Callable[[Any], None],
+        self, node: ProcessorBase, wiring: Wiring, tree: Tree | None, progress: Any
     ) -> None:
         self.node = node
         self.wiring = wiring
         self.stopping = False
         self.exit_code = 0
-        self._deliver = deliver
         self.waits = node.role == "source" or node.paces or wiring.is_head
         self._inputs = Inputs(wiring.inputs, tree) if tree is not None else None
         self._write = Writer(wiring, copies=node.keeps_frames)
@@ -70,8 +63,12 @@ class Host:
         self._progress = progress
         self._since = time.monotonic()
         self._log = logging.getLogger(type(node).__module__)
-        self.station = Station(wiring, deliver, self._figures)
+        self.station = Station(wiring, self.deliver, self._figures)
         self._thread = threading.Thread(target=self._serve, name="station", daemon=True)
+
+    def deliver(self, item: Joined | Permit | Stop) -> None:
+        """Take what the station has for the processor; called in the station's thread."""
+        raise NotImplementedError
 
     def begin(self) -> None:
         """Start the station's thread, and obey signals."""
@@ -87,6 +84,7 @@ class Host:
         self.stopping = True
         self.exit_code = self.exit_code or 128 + signal.SIGTERM
         self.station.cut()
+        self.deliver(Stop())
 
     def _serve(self) -> None:
         """Let the station work; an actor without its sockets ends, and says so."""
@@ -97,11 +95,11 @@ class Host:
             log.debug("details", exc_info=error)
             self.stopping = True
             self.exit_code = SOCKETS_FAILED
-            self._deliver(Stop())
+            self.deliver(Stop())
 
-    def read(self, joined: Joined) -> tuple[Data, Data, Mapping[int, int]]:
+    def read(self, joined: Joined | None) -> tuple[Data, Data, Mapping[int, int]]:
         """Return what an iteration brings; empty for a head."""
-        if self._inputs is None:
+        if self._inputs is None or joined is None:
             return Data(), Data(), {}
         return self._inputs(joined)
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from camagick.actor.host import NOT_STARTED, Host
-from camagick.processor import EndOfData, ProcessorBase
 from camagick_broker.edges import Joined
 from camagick_broker.protocol import Permit, Stop
 
 if TYPE_CHECKING:
     from camagick.actor.inputs import Tree
+    from camagick.processor import ProcessorBase
     from camagick_broker.wiring import Wiring
 
 
@@ -25,33 +26,29 @@ class PlainHost(Host):
     ) -> None:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._stopped = threading.Event()
-        super().__init__(node, wiring, tree, progress, self._deliver)
+        super().__init__(node, wiring, tree, progress)
 
-    def _deliver(self, item: Any) -> None:
+    def deliver(self, item: Any) -> None:
         if isinstance(item, Stop):
             self.stopping = True
             self._stopped.set()
         self._inbox.put(item)
 
-    def cut(self) -> None:
-        super().cut()
-        self._stopped.set()
-        self._inbox.put(Stop())
-
     def run(self) -> int:
         """Host the processor from its start to its end; return the exit code."""
         self.begin()
         try:
-            _drive(self.node.startup())
+            # Most never wait in there; an event loop for those that do costs little, once.
+            asyncio.run(self.node.startup())
         except Exception as error:  # noqa: BLE001 - any failure of a processor ends the run
             self.failed(error, code=NOT_STARTED)
             self.station.cut()
-            return self.finish()
-        self.station.call("started")
-        seq = self._lead() if self.wiring.is_head else self._follow()
-        self.station.call("ended", seq)
+        else:
+            self.station.call("started")
+            seq = self._lead() if self.wiring.is_head else self._follow()
+            self.station.call("ended", seq)
         try:
-            _drive(self.node.shutdown())
+            asyncio.run(self.node.shutdown())
         except Exception as error:  # noqa: BLE001 - see above
             self.failed(error)
         return self.finish()
@@ -59,19 +56,12 @@ class PlainHost(Host):
     def _lead(self) -> int:
         """Iterate as a head; return the first iteration that does not exist."""
         seq = 0
-        while seq != self.wiring.count:
-            self._wait_until_due()
-            if self.stopping:
-                break
-            self.station.call("armed", seq)
-            if not isinstance(self._inbox.get(), Permit) or self.stopping:
-                break
-            if not self._iterate(seq, None):
-                break
+        while seq != self.wiring.count and self._permitted(seq) and self._iterate(seq, None):
             seq += 1
         return seq
 
     def _follow(self) -> int:
+        """Iterate behind others; return the first iteration that does not exist."""
         seq = 0
         while True:
             item = self._inbox.get()
@@ -82,7 +72,19 @@ class PlainHost(Host):
             elif self.stopping and (self.waits or self.exit_code):
                 return seq
 
-    def _iterate(self, seq: int, joined: Any) -> bool:
+    def _permitted(self, seq: int) -> bool:
+        """Wait until a head may start an iteration; False when it never may."""
+        try:
+            self._wait_until_due()
+        except Exception as error:  # noqa: BLE001 - any failure of a processor ends the run
+            self.failed(error, seq)
+            return False
+        if self.stopping:
+            return False
+        self.station.call("armed", seq)
+        return isinstance(self._inbox.get(), Permit) and not self.stopping
+
+    def _iterate(self, seq: int, joined: Joined | None) -> bool:
         """Do one iteration; tell whether there may be another."""
         try:
             given = self.read(joined)
@@ -104,13 +106,3 @@ class PlainHost(Host):
         wait = self.node.due()
         if wait > 0:
             self._stopped.wait(wait)
-
-
-def _drive(coroutine: Any) -> None:
-    """Run a coroutine that most probably never waits, with an event loop only if it does."""
-    import asyncio
-
-    asyncio.run(coroutine)
-
-
-__all__ = ["EndOfData", "PlainHost"]

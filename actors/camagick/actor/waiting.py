@@ -31,9 +31,9 @@ class WaitingHost(Host):
         self._loop = asyncio.new_event_loop()
         self._inbox: asyncio.Queue[Any] = asyncio.Queue()
         self._stopped = asyncio.Event()
-        super().__init__(node, wiring, tree, progress, self._deliver)
+        super().__init__(node, wiring, tree, progress)
 
-    def _deliver(self, item: Any) -> None:
+    def deliver(self, item: Any) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._take, item)
 
@@ -42,10 +42,6 @@ class WaitingHost(Host):
             self.stopping = True
             self._stopped.set()
         self._inbox.put_nowait(item)
-
-    def cut(self) -> None:
-        super().cut()
-        self._deliver(Stop())
 
     def run(self) -> int:
         """Host the processor from its start to its end; return the exit code."""

@@ -150,9 +150,8 @@ class Host:
             self._running.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await self._running
-        for circuit in tuple(self._context.circuits):
-            circuit.client.close()
-        await asyncio.sleep(0)  # the cancelled tasks end
+        for circuit in tuple(self._context.all_circuits):
+            await circuit.close()
 
     def add(
         self, name: str, value: Any, owner: object, listener: Listener, *, refuse_same: bool = False

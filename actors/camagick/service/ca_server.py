@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import socket
+import weakref
 from typing import Any
 
 import caproto
@@ -30,6 +31,12 @@ class Circuit(asyncio_server.VirtualCircuit):  # type: ignore[misc]
         super().__init__(circuit, client, context)
         self._sub_task: asyncio.Task[None] | None = None
         self.outbox = self.subscription_queue = self.unexpired_updates = Outbox()
+        context.all_circuits.add(self)
+
+    async def close(self) -> None:
+        """Close the connection and end everything that works for it."""
+        self.client.close()
+        await self.tasks.cancel_all(wait=True)
 
     async def subscription_queue_loop(self) -> None:
         """Write updates to the client, in order, as fast as it takes them."""
@@ -103,6 +110,8 @@ class Context(asyncio_server.Context):  # type: ignore[misc]
     def __init__(self, pvdb: dict[str, Any]) -> None:
         super().__init__(pvdb)
         self.subscription_queue = Direct(self)
+        # Those that caproto has forgotten, too: their tasks may outlive the connection.
+        self.all_circuits: weakref.WeakSet[Circuit] = weakref.WeakSet()
         self.listening = asyncio.Event()
         own_port = os.environ.get("EPICS_CAS_SERVER_PORT", "").strip()
         if own_port:

@@ -267,7 +267,10 @@ _installed = False
 
 def _audit(event: str, args: tuple[Any, ...]) -> None:
     seen = _watch.seen
-    if seen is not None and event.startswith(OUTSIDE):
+    if seen is None or not event.startswith(OUTSIDE):
+        return
+    # Python itself reads sources, for an import or for the text of a warning.
+    if not (event == "open" and str(args[0]).endswith((".py", ".pyc"))):
         seen.append(f"{event} {args[:1]}")
 
 

@@ -186,72 +186,9 @@ runpy.run_path(sys.argv[1], run_name="__main__")
 """
 
 #: The scripts of the seed document, as they stand there.
-EXECUTOR = """#!/usr/bin/python3
-
-from camagick.source.scratch import Processor as ScratchSource
-from camagick.sink.plot import Processor as PlotSink
-from camagick.pipe.reshape import Processor as ReshapePipe
-from camagick.pipe.npfun import Processor as NpfunPipe
-from camagick.pipe.stack import Processor as StackPipe
-from camagick.pipe.slice import Processor as SlicePipe
-from camagick.pipe.rename import Processor as RenamePipe
-from camagick.flow.chain import Processor as ChainFlow
-from camagick.flow.fanout import Processor as FanoutFlow
-
-from camagick.executor import PipeExecutor
-
-import asyncio
-
-async def main():
-    chain = ChainFlow(
-        ScratchSource("random", foo=2048),
-        FanoutFlow(
-            RenamePipe("{}_original"),
-            ChainFlow(
-                ReshapePipe(64, 32),
-                RenamePipe("{}_image")
-            ),
-            ChainFlow(
-                SlicePipe(":"),
-                NpfunPipe("sum"),
-                RenamePipe("{}_roi"),
-                StackPipe(),
-            ),
-        ),
-        PlotSink()
-    )
-
-    await PipeExecutor(chain).run()
-
-asyncio.run(main())
-"""
-
-FUNCTION = """#!/usr/bin/python3
-
-from camagick.sink.plot import Processor as PlotSink
-from camagick.flow.chain import Processor as ChainFlow
-from camagick.executor import PipeExecutor
-
-import asyncio, time, numpy
-
-## Some oscillation parameters
-om = 0.5 * numpy.pi*2
-kx = numpy.arange(0, 5*numpy.pi, 0.01)
-
-async def my_source(data=None, context=None):
-    return {
-        'custom': numpy.sin(kx + time.time()*om)
-    }
-
-async def main():
-    chain = ChainFlow(
-        my_source,
-        PlotSink()
-    )
-    await PipeExecutor(chain).run()
-
-asyncio.run(main())
-"""
+EXAMPLES = Path(__file__).parents[3] / "examples"
+EXECUTOR = (EXAMPLES / "api_plot.py").read_text()
+FUNCTION = (EXAMPLES / "api_function_source.py").read_text()
 
 
 def run_until(script: str, folder: Path, line: str, count: int, **environ: str) -> tuple[int, str]:
