@@ -10,7 +10,17 @@ if TYPE_CHECKING:
 
 
 class Arrived(NamedTuple):
-    """A message as it came: prefix, body, raw buffers (frames that own their memory)."""
+    """A message as it came.
+
+    Attributes
+    ----------
+    head
+        Its prefix.
+    body
+        Of data that were expected, a `camagick_broker.values.Body`; of anything else, the bytes.
+    buffers
+        The raw buffers behind it, which own their memory.
+    """
 
     head: Head
     body: Any

@@ -46,7 +46,6 @@ class HeadLoop:
         self._permits = 0
         self.go = 0
         self.stop_at: int | None = None
-        self._left = set(wiring.heads) - {wiring.number} if wiring.leads else set[int]()
 
     def take(self, head: Head, low: int) -> None:
         """Take what a gate, a last actor, or another head has to say.
@@ -73,17 +72,11 @@ class HeadLoop:
         elif head.kind is Kind.GO:
             self.go = max(self.go, head.seq)
         else:
-            self._left.discard(head.sender)
             self.stopped_at(head.seq)
 
     def stopped_at(self, seq: int) -> None:
         """Note that some head makes no iteration `seq`, nor any after it."""
         self.stop_at = seq if self.stop_at is None else min(self.stop_at, seq)
-
-    @property
-    def deserted(self) -> bool:
-        """Whether no other head waits for this one to lead it."""
-        return not self._left
 
     def lead(self) -> bool:
         """As the leading head, look how far all may go now; tell whether that is farther."""

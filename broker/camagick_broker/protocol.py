@@ -159,9 +159,11 @@ class ActorProtocol:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left to do; a leading head stays as long as the others need it."""
-        done = self._may_leave and len(self._intake.over) == len(self.inputs)
-        return done and (self._head is None or self._head.deserted)
+        """Whether nothing is left to do.
+
+        A leading head may leave before the others: what it has made, all have been permitted.
+        """
+        return self._may_leave and len(self._intake.over) == len(self.inputs)
 
     @property
     def owes(self) -> bool:

@@ -95,13 +95,13 @@ class _Reader:
         return index
 
 
-def decode(body: Buffer | Body, buffers: Sequence[Buffer], slots: SlotReader | None = None) -> Body:
+def decode(body: Buffer, buffers: Sequence[Buffer], slots: SlotReader | None = None) -> Body:
     """Read a body.
 
     Parameters
     ----------
     body
-        The msgpack part; one that has been read already is returned as it is.
+        The msgpack part.
     buffers
         The raw buffers behind it; arrays become read-only views into them.
     slots
@@ -112,8 +112,6 @@ def decode(body: Buffer | Body, buffers: Sequence[Buffer], slots: SlotReader | N
     RemoteProtocolError
         For anything that is not exactly a body with these buffers.
     """
-    if isinstance(body, Body):
-        return body
     reader = _Reader(buffers, slots)
     try:
         return reader.body(body)

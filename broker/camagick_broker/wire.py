@@ -143,17 +143,21 @@ def unpack(
         raise RemoteProtocolError(f"a message of another run: {its_run.hex()}")
     if kind not in _KINDS:
         raise RemoteProtocolError(f"unknown kind of message: {kind}")
-    if len(view) - PREFIX.size != length:
-        raise RemoteProtocolError(
-            f"wrong length: {len(view) - PREFIX.size} bytes of body, where the prefix says {length}"
-        )
-    if buffers > MAX_BUFFERS:
-        raise RemoteProtocolError(f"too many buffers: {buffers}, at most {MAX_BUFFERS}")
+    _check_lengths(len(view) - PREFIX.size, length, buffers)
     head = Head(
         _KINDS[kind], its_run, edge, sender, seq, incarnation, attempt, generation, flags,
         buffers, sent_ns,
     )  # fmt: skip
     return head, view[PREFIX.size :]
+
+
+def _check_lengths(present: int, said: int, buffers: int) -> None:
+    if present != said:
+        raise RemoteProtocolError(
+            f"wrong length: {present} bytes of body, where the prefix says {said}"
+        )
+    if buffers > MAX_BUFFERS:
+        raise RemoteProtocolError(f"too many buffers: {buffers}, at most {MAX_BUFFERS}")
 
 
 _KINDS = {int(kind): kind for kind in Kind}

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+import zmq
 
 from camagick_broker.port import Port
 from tests.broker.conftest import DEADLINE_S, until
@@ -43,14 +44,17 @@ def test_what_cannot_be_sent_yet_keeps_its_order(ports, bus_dir):
     sender.wait(0)
     assert len(outlet.waiting) == 50
     receiver.bind_pull(f"ipc://{bus_dir}/x")
+    until(lambda: outlet.socket.poll(20, zmq.POLLOUT), "room to send")
+    outlet.send([b"50", b"body"])
+    assert len(outlet.waiting) == 51
 
     def sent() -> bool:
         sender.wait(20)
         return not outlet.waiting
 
     until(sent, "everything to be sent")
-    outlet.send([b"50", b"body"])
-    assert receive(receiver, 51) == [[b"%d" % n, b"body"] for n in range(51)]
+    outlet.send([b"51", b"body"])
+    assert receive(receiver, 52) == [[b"%d" % n, b"body"] for n in range(52)]
 
 
 def test_flushing_has_a_deadline_and_an_effect(ports, bus_dir):

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from camagick.data import Data, Mark
-from camagick_broker.values import Encoder, Entry, decode
+from camagick_broker.values import Encoder
 from camagick_broker.wire import Head, Kind, pack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from camagick_broker.protocol import Arrived
+    from camagick_broker.values import Body, Entry
     from camagick_broker.wiring import Wiring
 
 
@@ -65,14 +66,8 @@ def _entries(data: Data) -> list[list[Any]]:
 
 
 def read(message: Arrived) -> tuple[Data, Data, Mapping[int, int]]:
-    """Return data, context and lineage of a message.
-
-    Raises
-    ------
-    RemoteProtocolError
-        For a body that is not one.
-    """
-    body = decode(message.body, message.buffers)
+    """Return data, context and lineage of a message; its body was read when it arrived."""
+    body: Body = message.body
     return _data(body.data), _data(body.context), body.lineage
 
 
