@@ -142,7 +142,6 @@ def test_attributes_lineage_and_context_travel():
     assert read.lineage == {3: 2}
     assert read.context == [("c", 2, None, None, "x")]
     assert read.data == [tuple(row)]
-    assert decode(read, []) is read
 
 
 class Odd(int):
