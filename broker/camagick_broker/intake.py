@@ -22,6 +22,7 @@ class Answer(enum.Enum):
     NOTHING = 0
     MISSING = 1  # something before it has not arrived
     DUPLICATE = 2  # it was here before; its acknowledgement may have been lost
+    FAREWELL = 3  # it knows that everything has ended here
 
 
 class Intake:
@@ -33,6 +34,8 @@ class Intake:
         The consumer's ends, by producer.
     over
         Producers whose end has arrived, with everything before it.
+    released
+        Producers that know that everything of theirs has ended here.
     told_end
         Whether the processor knows that nothing more will come.
     """
@@ -40,6 +43,7 @@ class Intake:
     def __init__(self, wiring: Wiring) -> None:
         self.edges = {number: InEdge[Arrived](wiring.window + 1) for number in wiring.inputs}
         self.over: set[int] = set()
+        self.released: set[int] = set()
         self.told_end = False
         self._join = Join(list(self.edges.values()))
 
@@ -52,12 +56,14 @@ class Intake:
             For one that does not belong to this input.
         """
         edge, head = self.edges[producer], message.head
-        if head.kind not in (Kind.DATA, Kind.END):
+        if head.kind not in (Kind.DATA, Kind.END, Kind.BYE):
             raise RemoteProtocolError(f"not for a consumer: {head.kind.name}")
         if head.edge != producer or head.sender != producer:
             raise RemoteProtocolError(
                 f"message of another edge: {head.edge}, of actor {head.sender}, not of {producer}"
             )
+        if head.kind is Kind.BYE:
+            return self._release(producer)
         if producer in self.over and head.seq >= edge.expected:
             raise RemoteProtocolError(f"iteration after the end: {head.seq}")
         duplicates = edge.counters.duplicates
@@ -67,6 +73,12 @@ class Intake:
         if missing:
             return Answer.MISSING
         return Answer.DUPLICATE if edge.counters.duplicates > duplicates else Answer.NOTHING
+
+    def _release(self, producer: int) -> Answer:
+        if producer not in self.over:
+            raise RemoteProtocolError(f"a farewell before the end, of actor {producer}")
+        self.released.add(producer)
+        return Answer.FAREWELL
 
     def joined(self) -> Iterator[Joined]:
         """Yield the iterations that are together; nothing after the first that has ended."""

@@ -123,8 +123,10 @@ class Links:
         return any(outlet.waiting for outlet in self._backs.values())
 
     def flush(self) -> None:
-        """Give the last words to the producers some time to leave."""
+        """Give the last words some time to leave."""
         self._port.flush(self._backs.values(), _FLUSH_S)
+        if self.data is not None:
+            self.data.socket.linger = int(_FLUSH_S * 1000)
 
     def _talks_to(self, head: int) -> bool:
         wiring = self._wiring
@@ -136,8 +138,9 @@ class Links:
     def _send_on(self, effect: ToConsumers) -> None:
         if self.data is None:
             return
-        self.messages += 1
-        self.bytes += sum(memoryview(frame).nbytes for frame in effect.frames)
+        if effect.consumer is None:
+            self.messages += 1
+            self.bytes += sum(memoryview(frame).nbytes for frame in effect.frames)
         if not self.multicast:
             self.data.send(effect.frames)
         elif effect.consumer is None:

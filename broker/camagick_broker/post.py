@@ -49,6 +49,11 @@ class Post:
         """Return the message that there is no iteration `seq`."""
         return [pack(self.message(Kind.END, self._wiring.number, seq))]
 
+    def bye(self, consumer: int, seq: int) -> None:
+        """Tell a consumer that its last acknowledgement has arrived."""
+        frames = [pack(self.message(Kind.BYE, self._wiring.number, seq))]
+        self.effects.append(ToConsumers(frames, consumer))
+
     def back(self, producer: int, kind: Kind, seq: int) -> None:
         """Say something to a producer."""
         self.effects.append(ToProducer(producer, pack(self.message(kind, producer, seq))))

@@ -78,7 +78,8 @@ class ActorProtocol:
             self._post.back(producer, Kind.RESEND, edge.expected)
         elif answer is Answer.DUPLICATE:
             self._post.back(producer, Kind.STATE, self._low(edge))
-        self._take()
+        if answer is not Answer.FAREWELL:  # to which nothing is to be said, or it would never end
+            self._take()
 
     def on_back(self, head: Head) -> None:
         """Take what a consumer has to say."""
@@ -93,6 +94,8 @@ class ActorProtocol:
         elif head.kind is Kind.STATE:
             if self.out.state(head.sender, head.seq):
                 self._progress()
+            if self._ended_at is not None and head.seq > self._ended_at:
+                self._post.bye(head.sender, head.seq)
         elif head.kind is Kind.STOP:
             self.stop()
         else:
@@ -164,6 +167,15 @@ class ActorProtocol:
         A leading head may leave before the others: what it has made, all have been permitted.
         """
         return self._may_leave and len(self._intake.over) == len(self.inputs)
+
+    @property
+    def released(self) -> bool:
+        """Whether all producers know that nothing is left to do here.
+
+        The last acknowledgement is the one that nobody asks for again: who leaves before it has
+        arrived makes its producers wait for ever.
+        """
+        return len(self._intake.released) == len(self.inputs)
 
     @property
     def owes(self) -> bool:

@@ -67,6 +67,8 @@ class Reception:
         except RemoteProtocolError:
             counters.refused += 1
             raise
+        if head.kind is Kind.BYE:  # no part of the stream
+            return
         counters.bytes += sum(map(len, frames))
         delay_s = (time.time_ns() - head.sent_ns) / 1e9
         if 0 <= delay_s < _LONGEST_DELAY_S:  # not where a clock has jumped, nor where none is

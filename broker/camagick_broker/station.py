@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from camagick_broker.wiring import Wiring
 
 _GREET_S = 0.1
+#: How long to wait until the producers know that the actor is done, and how often to repeat it.
+_PARTING_S, _REPEAT_S = 2.0, 0.05
 _REPORT_S = 1.0
 
 
@@ -62,7 +64,8 @@ class Station:
         self._refusals = Refusals(wiring.name)
         self._started = self._said_ready = self._going = self._cut = False
         self._asleep = False
-        self._greet_at = self._report_at = 0.0
+        self._greet_at = self._report_at = self._repeat_at = 0.0
+        self._part_at: float | None = None
         self._port = Port()
         try:
             self._links = Links(self._port, wiring)
@@ -98,7 +101,7 @@ class Station:
         """
         try:
             self._register()
-            while not (self._protocol.over or self._cut) or self._calls:
+            while not (self._cut or self._may_part()) or self._calls:
                 self._work(self._wait())
                 self._watch_the_clock()
             self._report()
@@ -107,10 +110,25 @@ class Station:
         finally:
             self._port.close()
 
+    def _may_part(self) -> bool:
+        """Tell whether the actor may leave: its producers know that it is done, or are gone."""
+        if not self._protocol.over or self._protocol.released:
+            return self._protocol.over
+        now = time.monotonic()
+        if self._part_at is None:
+            self._part_at, self._repeat_at = now + _PARTING_S, now + _REPEAT_S
+        elif now > self._repeat_at:  # what was said last may have been lost
+            self._repeat_at = now + _REPEAT_S
+            self._protocol.acknowledge()
+            self._carry_out()
+        return now > self._part_at
+
     def _wait(self) -> list[Any]:
         self._asleep = True  # from here on a call rings; what was called before is seen below
         busy = self._calls or self._protocol.owes
         due = self._report_at if self._going else min(self._greet_at, self._report_at)
+        if self._part_at is not None:
+            due = min(due, self._repeat_at)
         pause = max(0.0, due - time.monotonic())
         readable = self._port.wait(0 if busy else int(pause * 1000) + 1)
         self._asleep = False

@@ -57,6 +57,7 @@ class Kind(enum.IntEnum):
     ARMED = 9  # head to leading head: I could start everything below `seq`
     GO = 10  # leading head to head: start everything below `seq`
     CONTROL = 11  # to and from the broker: the body says what
+    BYE = 12  # producer to consumer: I know that you have everything, and the end
 
 
 class Head(NamedTuple):

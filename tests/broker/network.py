@@ -194,7 +194,7 @@ class Network:
             node = self._receive(*what)
         self.carry_out(node)
         self.check(node)
-        node.gone = self._leave and node.protocol.over
+        node.gone = self._leave and node.protocol.over and node.protocol.released
 
     def _receive(self, socket: str, receiver: int, sender: int) -> Node:
         node = self.nodes[receiver]

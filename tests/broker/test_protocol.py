@@ -289,3 +289,31 @@ def test_many_stops_make_one():
     effects = protocol.take_effects()
     assert [one.item for one in effects if hasattr(one, "item")] == [Stop()]
     assert len(effects) == 2
+
+
+def test_the_last_acknowledgement_is_repeated_until_the_producer_says_bye():
+    """Whoever leaves before it has arrived would let its producers wait for ever."""
+    consumer, producer = head_of(build("chain"), 3), head_of(build("chain"), 2)
+    producer.ended(0)
+    producer.closed()
+    consumer.on_data(2, Arrived(message(Kind.END, 2, 2, 0), b"", []))
+    consumer.ended(0)
+    consumer.closed()
+    assert consumer.over
+    consumer.take_effects()  # lost
+    assert not consumer.released
+    consumer.acknowledge()
+    (said,) = consumer.take_effects()
+    producer.take_effects()
+    producer.on_back(unpack(said.frame)[0])
+    byes = [one for one in producer.take_effects() if getattr(one, "consumer", None) == 3]
+    consumer.on_data(2, Arrived(unpack(byes[0].frames[0])[0], b"", []))
+    assert consumer.released
+    assert not consumer.take_effects(), "an answer to a farewell would go on for ever"
+
+
+def test_a_farewell_before_the_end_is_refused():
+    consumer = head_of(build("chain"), 3)
+    with pytest.raises(RemoteProtocolError, match="before the end"):
+        consumer.on_data(2, Arrived(message(Kind.BYE, 2, 2, 1), b"", []))
+    assert not consumer.released
