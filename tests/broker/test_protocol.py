@@ -145,7 +145,7 @@ def test_when_a_head_ends_the_others_still_do_what_it_has_done(name, data):
 @given(pipes, st.integers(1, 10), st.integers(1, 4), st.data())
 def test_lost_states_and_doubled_messages_do_no_harm(name, count, window, data):
     # Lost DATA at the end of a burst, a lost END, STOP, HELLO or loop message, and restarted actors
-    # need the timers, the repeated state and the replay of the next issue ("Nothing is lost").
+    # need the timers, the repeated state and the replay that come with restarts.
     rng = data.draw(st.randoms(use_true_random=True))
 
     def faults(kind: Kind) -> int:
@@ -183,7 +183,7 @@ def test_what_was_lost_inside_a_burst_is_asked_for_again(name, data):
     network.faults = faults
     run(network, data)
     for node in network.nodes.values():
-        if not network.over:  # the last of a burst was lost: the resend timer of the next issue
+        if not network.over:  # the last of a burst was lost: there is no resend timer yet
             out = node.protocol.out
             if out is not None:
                 for consumer in node.wiring.consumers:

@@ -50,13 +50,13 @@ def until(check: Callable[[], Any], what: str = "", deadline: float = DEADLINE) 
 @contextlib.contextmanager
 def free_port() -> Iterator[int]:
     """Give a port that is free for TCP and UDP, and to no other test process meanwhile."""
-    _LOCKS.mkdir(exist_ok=True)
     for _ in range(1000):
+        _LOCKS.mkdir(exist_ok=True)
         port = random.choice(PORTS)  # noqa: S311 - no secret
         lock = _LOCKS / str(port)
         try:
             lock.mkdir()
-        except FileExistsError:
+        except (FileExistsError, FileNotFoundError):  # taken, or the folder has just gone
             _forget_old(lock)
             continue
         try:
@@ -64,7 +64,9 @@ def free_port() -> Iterator[int]:
                 yield port
                 return
         finally:
-            lock.rmdir()
+            with contextlib.suppress(OSError):
+                lock.rmdir()
+                _LOCKS.rmdir()
     raise AssertionError("no free port")
 
 
