@@ -107,6 +107,11 @@ class ProcessorBase:
         return self.name
 
     @property
+    def gates(self) -> bool:
+        """Whether it decides when an iteration goes on, and so may wait for the outside."""
+        return self.role == "source" or self.paces
+
+    @property
     def synchronous(self) -> bool:
         """Whether the processor runs without an event loop."""
         return type(self).__call__ is ProcessorBase.__call__

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from camagick.processor import ProcessorBase
     from caspy.layout import Actor
 
 
@@ -43,7 +42,7 @@ def when_to_start(actors: list[Actor], window: int) -> Start:
     nodes = {actor.number: actor.node for actor in actors}
     heads = tuple(actor.number for actor in actors if not actor.inputs)
     joins = _first_joins(actors, before, set(heads))
-    gates = {actor.number for actor in actors if actor.inputs and _gates(actor.node)} | joins
+    gates = {actor.number for actor in actors if actor.inputs and actor.node.gates} | joins
     last = tuple(sorted(gate for gate in gates if not any(gate in before[one] for one in gates)))
     effects = {actor.number for actor in actors if actor.node.role == "sink"}
     names = {actor.number: actor.name for actor in actors}
@@ -51,14 +50,10 @@ def when_to_start(actors: list[Actor], window: int) -> Start:
     return Start(
         heads=heads,
         gates=last,
-        joins=frozenset(join for join in joins if not _gates(nodes[join])),
+        joins=frozenset(join for join in joins if not nodes[join].gates),
         lockstep=bool(behind),
         why=_why(behind, last, names, window),
     )
-
-
-def _gates(node: ProcessorBase) -> bool:
-    return node.role == "source" or node.paces
 
 
 def _ancestors(actors: list[Actor]) -> dict[int, set[int]]:

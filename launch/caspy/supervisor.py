@@ -65,7 +65,7 @@ class Supervisor:
         for pipe in plan.pipes:
             place(pipe.flow, plan.run.hex(), self._folder)
             for actor in pipe.actors:
-                waits = actor.node.role == "source" or actor.node.paces or not actor.inputs
+                waits = actor.node.gates or not actor.inputs
                 self._fork(actor.name, "actor", self._host(pipe, actor), waits=waits)
 
     def fileno(self) -> int:

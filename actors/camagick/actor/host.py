@@ -56,7 +56,7 @@ class Host:
         self.wiring = wiring
         self.stopping = False
         self.exit_code = 0
-        self.waits = node.role == "source" or node.paces or wiring.is_head
+        self.waits = node.gates or wiring.is_head
         self._inputs = Inputs(wiring.inputs, tree) if tree is not None else None
         self._write = Writer(wiring, copies=node.keeps_frames)
         self._busy_s = 0.0
