@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from camagick.data import Data
 from camagick.processor import EndOfData
-from camagick.walk import check_each_once, place
+from camagick.walk import check_each_once, leaves, place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -53,9 +53,11 @@ class PipeExecutor:
                 await self.flow.shutdown()
 
     async def _loop(self, count: int | None) -> None:
-        done = 0
+        done, nodes = 0, list(leaves(self.flow))
         with contextlib.suppress(EndOfData):
             while count is None or done < count:
+                for node in nodes:
+                    node.seq = done
                 await self.flow(Data(), Data())
                 done += 1
                 # A flow that never waits must not keep signals and other tasks out.

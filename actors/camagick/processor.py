@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from camagick.data import Data, Mark, adopt
@@ -30,11 +30,16 @@ class Placement(NamedTuple):
         Identity of the run, for files that tell runs apart; '' in one process.
     run_dir
         Folder of the bus, where helper services listen; '' in one process.
+    number, incarnation
+        The actor's number in its run, and how often it has been started, from 1: above 1 it goes
+        on where its predecessor was killed. 0 in one process.
     """
 
     alone: bool = True
     run: str = ""
     run_dir: str = ""
+    number: int = 0
+    incarnation: int = 0
 
 
 class EndOfData(Exception):
@@ -55,6 +60,13 @@ class ProcessorBase:
 
     The context may be changed in place; it lives for one iteration.
 
+    **When its process is killed.** A new one takes its place. Everything whose end was not
+    acknowledged is handed to it again, which is all that a processor needs whose calls depend on
+    nothing else (it is `repeatable`). Of any other, the runtime keeps what it has made, outside of
+    its process, and never calls it twice for an iteration; `remember` and `recall` carry over what
+    it knows. A sink that keeps data for good says `commits`, and sees by itself, from the run and
+    the iteration that it stores beside the data, what it has stored already.
+
     Attributes
     ----------
     role
@@ -68,6 +80,12 @@ class ProcessorBase:
     stateful
         True where a call depends on the calls before it (a buffer, a counter, a clock): such a
         processor must see every iteration, in order, and cannot be run as several copies.
+    commits
+        True where what was handed over is safe only after `commit`; until then, nobody forgets it.
+    memory
+        How many of the last calls a restarted processor has to know of; see `remember`.
+    seq
+        Number of the iteration, set before each call; it counts from 0.
     requires
         Import names of libraries outside the core that this processor needs.
     extra
@@ -81,12 +99,15 @@ class ProcessorBase:
     keeps_frames: ClassVar[bool] = False
     keeps_attributes: ClassVar[bool] = True
     stateful: ClassVar[bool] = False
+    commits: ClassVar[bool] = False
     requires: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
     services: ClassVar[tuple[str, ...]] = ()
 
     serial: int
     placement: Placement
+    memory: int = 0
+    seq: int = 0
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Give the processor its number; a subclass need not call this class's constructor."""
@@ -112,6 +133,11 @@ class ProcessorBase:
         return self.role == "source" or self.paces
 
     @property
+    def repeatable(self) -> bool:
+        """Whether a call may be done again, by a new process, with the same result and no harm."""
+        return self.commits or (self.role == "pipe" and not self.stateful)
+
+    @property
     def synchronous(self) -> bool:
         """Whether the processor runs without an event loop."""
         return type(self).__call__ is ProcessorBase.__call__
@@ -121,6 +147,32 @@ class ProcessorBase:
 
     async def shutdown(self) -> None:
         """Close everything. Called once; data handed over before is safe when it returns."""
+
+    def commit(self) -> None:
+        """Make safe what was handed over so far (where `commits`): a kill loses none of it.
+
+        The runtime calls it between two calls of the processor: whenever nothing else is to do,
+        and at the latest when half a window has been handed over.
+
+        Raises
+        ------
+        Exception
+            When that is not possible; nothing since the last commit is acknowledged then.
+        """
+
+    def remember(self) -> Mapping[str, Any] | None:
+        """Return what a restarted processor has to know of the call just done (where `memory`)."""
+        return None
+
+    def recall(self, remembered: Sequence[Mapping[str, Any]]) -> None:
+        """Take over from a predecessor; called after `startup`, before the first call.
+
+        Parameters
+        ----------
+        remembered
+            What it gave to `remember` in its last calls, the oldest first: `memory` of them, fewer
+            where it has not done as many.
+        """
 
     def due(self) -> float:
         """Return how many seconds the next call has to wait for its time (0: none)."""
@@ -160,6 +212,7 @@ class FunctionProcessor(ProcessorBase):
     """A plain function, or a coroutine function, of (data, context) as a pipe."""
 
     keeps_frames = True  # nobody knows what a user's function keeps
+    stateful = True  # nor whether it would do the same again
 
     def __init__(self, function: Function) -> None:
         self.function = function
