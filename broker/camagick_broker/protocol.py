@@ -55,9 +55,7 @@ class ActorProtocol:
         self._row = row or Row()
         self._post = Post(wiring)
         ahead = wiring.window + 1 if wiring.incarnation > 1 else 0
-        self.out = (
-            OutEdge[list[Any]](wiring.consumers, resume, ahead) if wiring.consumers else None
-        )
+        self.out = OutEdge[list[Any]](wiring.consumers, resume, ahead) if wiring.consumers else None
         self._intake = Intake(wiring, resume.seq)
         self.inputs = self._intake.edges
         self._head = HeadLoop(wiring, resume) if wiring.is_head else None

@@ -32,6 +32,7 @@ _GREET_S = 0.1
 _PARTING_S, _REPEAT_S = 2.0, 0.05
 _REPORT_S = 1.0
 
+
 class _Source(NamedTuple):
     """One socket to read from: what it is called, and who takes its messages."""
 
@@ -89,7 +90,7 @@ class Station:
     # For the processor's thread and signal handlers
 
     def call(self, name: str, *arguments: Any) -> None:
-        """Tell the protocol something: 'armed', 'sent', 'committed', 'ended', 'closed', 'stop', 'started'."""
+        """Tell the protocol something: the name of one of its methods, or 'started'."""
         target = self._note_started if name == "started" else getattr(self._protocol, name)
         self._calls.append((target, arguments))
         if self._asleep:  # it is set before the last look at the calls, so no call is overlooked
@@ -286,14 +287,17 @@ class Station:
     def _on_directory(self, actors: Any) -> None:
         renewed = self._neighbours.renewed(actors)
         if not self._links.connected:
-            for socket, producer in self._links.connect(actors, self._neighbours.left()).items():
-                multicast = actors[producer]["multicast"]
-                take = Reception(self._protocol, producer, multicast=multicast)
-                self._sources[socket] = _Source(f"input {producer}", take)
-            if self._links.connected:
-                self._protocol.greet()
-                self._say_ready()
+            self._connect(actors)
         elif renewed:
             for producer in renewed & self._protocol.inputs.keys():
                 self._protocol.greet_one(producer)
             self._protocol.repeat()
+
+    def _connect(self, actors: Any) -> None:
+        for socket, producer in self._links.connect(actors, self._neighbours.left()).items():
+            multicast = actors[producer]["multicast"]
+            take = Reception(self._protocol, producer, multicast=multicast)
+            self._sources[socket] = _Source(f"input {producer}", take)
+        if self._links.connected:
+            self._protocol.greet()
+            self._say_ready()

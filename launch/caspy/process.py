@@ -86,13 +86,19 @@ class Child:
         A pidfd: readable when the process has ended.
     waits
         It may wait for the outside for ever, and has to be told to stop.
+    number, incarnation
+        Of an actor: its number, and how often it has been started.
     """
 
-    def __init__(self, name: str, pid: int, kind: str, *, waits: bool = False) -> None:
+    def __init__(
+        self, name: str, pid: int, kind: str, *, waits: bool = False, number: int = 0,
+        incarnation: int = 1,
+    ) -> None:  # fmt: skip
         self.name = name
         self.pid = pid
         self.kind = kind
         self.waits = waits
+        self.number, self.incarnation = number, incarnation
         self.handle = os.pidfd_open(pid)
 
     def signal(self, number: int) -> None:

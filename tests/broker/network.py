@@ -53,9 +53,7 @@ class Node:
         self.running = False
         self.fails_at = fails_at
         self.armed = self.stopping = self.ended = self.closed = self.gone = False
-        if fails_at == -1:  # it could not even start
-            self.end()
-        elif resume.ended_at is not None:
+        if fails_at == -1 or resume.ended_at is not None:  # it could not even start
             self.end()
 
     @property

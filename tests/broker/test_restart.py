@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from camagick_broker.wire import Kind
-from tests.broker.network import Network
 from tests.broker.test_protocol import MOST, PIPES, build, pipes
+
+if TYPE_CHECKING:
+    from camagick_broker.wire import Kind
+    from tests.broker.network import Network
 
 #: With how many chances to repair something a run has to get on.
 PATIENCE = 60
