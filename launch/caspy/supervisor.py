@@ -138,7 +138,8 @@ class Supervisor:
 
     def _start_helper(self, name: str, incarnation: int = 1) -> None:
         kind = "broker" if name == "broker" else "service"
-        pid = fork(f"caspy: {self._plan.bus}/{name}", self._helper(name))
+        last = signal.SIGTERM if kind == "broker" else signal.SIGKILL  # the broker cleans up
+        pid = fork(f"caspy: {self._plan.bus}/{name}", self._helper(name), last)
         self._keep(Child(name, pid, kind, incarnation=incarnation))
 
     def _helper(self, name: str) -> Any:
