@@ -8,7 +8,6 @@ import signal
 from typing import TYPE_CHECKING
 
 import numpy as np
-import psutil
 import pytest
 
 from camagick_broker.broker import ask
@@ -17,6 +16,8 @@ from tests.launch.test_supervisor import ENDLESS, first_line, rest, run, start, 
 if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
+
+    import psutil
 
 #: A processor that does what its option says with one number, and hands on the others.
 FRAGILE = """
