@@ -94,6 +94,7 @@ class PlainHost(Host):
                     return False
             before = dict(given[1])
             since = time.perf_counter()
+            self.node.seq = seq
             made = self.node.process(given[0], given[1])
             self.count_busy(since)
             self.hand_over(seq, made, given, before)

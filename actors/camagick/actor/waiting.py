@@ -107,6 +107,7 @@ class WaitingHost(Host):
                 await self._ready()
             before = dict(given[1])
             since = time.perf_counter()
+            self.node.seq = seq
             call = self.node(given[0], given[1])
             # A source that waits inside its call has not begun an iteration until it has a value.
             made = await (self._unless_stopped(call) if self.waits else call)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: How many files are kept open at a time.
 OPEN_FILES = 8
+#: Bytes of overwritten data that are kept in memory at most before they are committed.
+HELD = 2**26
 
 
 class H5Store:
@@ -59,8 +61,21 @@ class H5Store:
             yield
             self._dirty = True
             # Frames that come slowly are seen one by one; fast ones as often as is asked for.
-            if time.monotonic() - self._flushed >= self._flush:
+            late = time.monotonic() - self._flushed >= self._flush
+            if late or sum(file.held for file in self._files.values()) > HELD:
                 self._flush_all()
+
+    def commit(self) -> None:
+        """Make safe what was written; other programs see it then.
+
+        Raises
+        ------
+        StoreError
+            When that fails for a file. All the others are safe.
+        """
+        with self._guard:
+            self._check(self._ticker)
+            self._flush_all()
 
     def _tick(self) -> None:
         with self._guard:

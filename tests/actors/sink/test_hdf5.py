@@ -393,7 +393,7 @@ def test_attributes(path):
     assert (x["units"], x["precision"], x["run_id"]) == ("mV", 3, "run-17")
     assert x["program"].startswith("caspy ")
     assert time.strptime(x["start_time"], "%Y-%m-%dT%H:%M:%S%z")
-    assert set(y) == {"run_id", "start_time", "program"}
+    assert set(y) == {"run_id", "start_time", "program", "caspy_record"}
 
 
 def test_chunks_are_about_a_mebibyte(path):
