@@ -130,7 +130,8 @@ class CommitFile:
         if size < self._length:
             self._extend(size)
         if self._held:
-            redo.commit(self._fd, sorted(self._held, key=_rank), self._length)
+            pieces: list[tuple[int, bytearray]] = sorted(self._held, key=_rank)
+            redo.commit(self._fd, pieces, self._length)
         elif size > self._length:
             os.ftruncate(self._fd, self._length)
 
