@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from camagick.data import Data
+from camagick.errors import CamagickError
 from camagick.processor import Placement
 from camagick.tools import h5store, redo
 
@@ -65,6 +67,8 @@ class Job:
         """Return what a tag has in an iteration: all tags are told apart, and all iterations."""
         if tag.startswith("text"):
             return f"number {seq}"
+        if tag.startswith("frame"):
+            return np.full((300, 450), float(seq))  # one frame a chunk
         if tag.startswith("image"):
             return np.full((90, 100), float(seq))  # a chunk of several frames
         return float(seq)
@@ -77,16 +81,18 @@ def write(job: Job, say: int, incarnation: int, start: int, rng: random.Random) 
     asyncio.run(node.startup())
     texts: dict[int, list[str]] = {}
     left = rng.randint(1, 4)
-    for seq in range(start, job.count):
-        node.seq = seq
-        data = Data({tag: job.value(tag, seq) for tag in job.tags})
-        texts[seq] = list(node.process(data, Data({"n": seq, "odd": seq % 2})).values())
-        left -= 1
-        if left == 0:
-            node.commit()
-            left = rng.randint(1, 4)
-            tell(say, texts, seq + 1)
-    asyncio.run(node.shutdown())
+    try:
+        for seq in range(start, job.count):
+            node.seq = seq
+            data = Data({tag: job.value(tag, seq) for tag in job.tags})
+            texts[seq] = list(node.process(data, Data({"n": seq, "odd": seq % 2})).values())
+            left -= 1
+            if left == 0:
+                node.commit()
+                left = rng.randint(1, 4)
+                tell(say, texts, seq + 1)
+    finally:
+        asyncio.run(node.shutdown())
     tell(say, texts, job.count)
 
 
@@ -301,6 +307,43 @@ def any_moment(job: Job, folder: str, seed: int) -> None:
         assert time.monotonic() < until, "deadline"
 
 
+def full_disk(job: Job, folder: str, seed: int, place: str) -> None:
+    """Let the disk become full at many places, and go on when there is room again.
+
+    `place` is 'limit' (no file may be larger than that) or the mount point of a small file system.
+    """
+    rng = random.Random(seed)
+    for room in (*range(0, 20_000, 700), *range(20_000, 16 * 2**20, 777_777)):
+        os.makedirs(folder)
+        filler = os.path.join(os.path.dirname(folder), "filler")
+        if place != "limit":
+            with open(filler, "wb") as stream:
+                space = os.statvfs(filler)
+                os.posix_fallocate(stream.fileno(), 0, space.f_bavail * space.f_bsize - room)
+        chance = rng.randrange(2**30)
+
+        def work(say: int) -> None:
+            if place == "limit":
+                resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))  # noqa: B023 - at once
+            try:
+                write(job, say, 1, 0, random.Random(chance))  # noqa: B023 - done at once
+            except CamagickError as error:
+                os.write(say, json.dumps(str(error)).encode() + b"\n")
+
+        pid, hear = in_child(work)
+        said = list(hear_all(hear))
+        errors = [line for line in said if isinstance(line, str)]
+        done = report(wait(pid), [line for line in said if not isinstance(line, str)], 0)
+        if place != "limit":
+            os.unlink(filler)
+        seen = {"plain": look(job, folder), "mended": mend(folder), "then": look(job, folder)}
+        start = max(0, done["acknowledged"] - rng.randint(0, 6))
+        again = attempt(job, 2, start, 1)
+        last = {"plain": look(job, folder), "mended": mend(folder), "then": look(job, folder)}
+        shutil.rmtree(folder)
+        print(json.dumps({"attempts": [done, again], "seen": [seen, last], "errors": errors}))
+
+
 if __name__ == "__main__":
     task = json.loads(sys.argv[1])
     if task.get("without_record"):  # what a test would look like without the redo record
@@ -312,5 +355,7 @@ if __name__ == "__main__":
     job = Job(**task["job"])
     if task["how"] == "every":
         every_moment(job, task["folder"], task["seed"], task.get("step", 1))
+    elif task["how"] == "full":
+        full_disk(job, task["folder"], task["seed"], task["place"])
     else:
         any_moment(job, task["folder"], task["seed"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,12 @@ from typing import Any
 import pytest
 
 SCRIPT = Path(__file__).with_name("killed.py")
+
+#: What is said of a disk that is full.
+FULL = {
+    "limit": r"hdf5: .*\.h5: File too large",
+    "small": r"hdf5: .*: No space left on device",
+}
 
 #: What is stored how; each a list of tags and the sink's arguments.
 JOBS = {
@@ -22,13 +29,15 @@ JOBS = {
 }
 
 
-def stories(tmp_path: Path, how: str, job: Any, seed: int = 1, **more: Any) -> list[Any]:
+def stories(
+    tmp_path: Path, how: str, job: Any, seed: int = 1, inside: tuple[str, ...] = (), **more: Any
+) -> list[Any]:
     """Let `killed.py` do a job, and return what happened."""
     folder = tmp_path / "files"
     job = {**job, "path": f"{folder}/{job['path']}"}
     task = {"how": how, "job": job, "folder": str(folder), "seed": seed, **more}
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), json.dumps(task)],
+        [*inside, sys.executable, str(SCRIPT), json.dumps(task)],
         capture_output=True,
         text=True,
         check=False,
@@ -101,6 +110,31 @@ def test_killed_at_any_moment(tmp_path, seed):
         check(story, job)
     assert told[-1]["seen"][0]["then"] == {tag: list(range(600)) for tag in job["tags"]}
     assert len(told) > 5
+
+
+#: Runs a command with a file system of 24 MiB of its own.
+SMALL = ("unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=24m none "$0" && exec "$@"')
+
+
+@pytest.mark.parametrize("place", ["limit", "small"])
+@pytest.mark.parametrize("name", ["appended", "at once", "two files"])
+def test_a_full_disk(tmp_path, name, place):
+    """The files stay as of the last commit, and the next start goes on."""
+    inside: tuple[str, ...] = ()
+    if place == "small":
+        inside = (*SMALL, str(tmp_path))
+        if subprocess.run([*inside, "true"], check=False, capture_output=True).returncode:
+            pytest.skip("no file system may be mounted here")
+    job = hdf5(name, 12)
+    job["tags"] = ["frame", *job["tags"]]
+    told = stories(tmp_path, "full", job, inside=inside, place=place)
+    for story in told:
+        check(story, job)
+        assert len(story["errors"]) <= 1
+        for error in story["errors"]:
+            assert re.fullmatch(FULL[place], error)
+        assert story["seen"][-1]["then"] == {tag: list(range(12)) for tag in job["tags"]}
+    assert sum(bool(story["errors"]) for story in told) > 20
 
 
 def test_without_the_redo_record_it_would_be_torn(tmp_path):
