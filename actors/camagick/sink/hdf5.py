@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import camagick
 from camagick.errors import BadOption, CamagickError, MissingExtra
 from camagick.processor import ProcessorBase, Role
+from camagick.tools.filestore import FileStore, Frame, StoreError
 from camagick.tools.frameindex import Refused, frame_number, parse_mode
-from camagick.tools.h5file import Frame, StoreError
-from camagick.tools.h5store import H5Store
+from camagick.tools.h5file import H5File
 from camagick.tools.record import UNKNOWN, Stamp
 from camagick.tools.url import ArrayUrl, BadUrl
 
@@ -125,7 +125,8 @@ class Processor(ProcessorBase):
             raise BadOption(f"hdf5: compression={compression!r}: {', '.join(_COMPRESSIONS)}")
         self._compression = str(compression)
         self._strict = str(strict).strip().lower() not in _NO
-        self._store = H5Store(_seconds("timeout", timeout), _seconds("flush", flush))
+        wait = _seconds("timeout", timeout)
+        self._store = FileStore(lambda name: H5File(name, wait), _seconds("flush", flush))
         self._failed = False
         self._started = ""
 

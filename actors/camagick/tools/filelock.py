@@ -78,19 +78,7 @@ class WriterLock:
         if not locks_work():
             return
         for lock in (self._lock_shared, self._lock_byte):
-            while not self._got(lock, deadline):
-                time.sleep(0.02)
-
-    def _got(self, lock: Callable[[], None], deadline: float) -> bool:
-        try:
-            lock()
-        except OSError as error:
-            if error.errno in _NO_LOCKS:
-                return True
-            if error.errno not in _BUSY or time.monotonic() > deadline:
-                raise
-            return False
-        return True
+            _wait_for(lock, deadline)
 
     def _lock_shared(self) -> None:
         fcntl.flock(self.fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -103,3 +91,63 @@ class WriterLock:
         """Let other writers in."""
         with contextlib.suppress(OSError):
             os.close(self.fd)
+
+
+class FolderLock:
+    """Be the only writer of what is in a folder; whoever reads need not ask.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    timeout
+        How many seconds to wait for another writer.
+
+    Raises
+    ------
+    BlockingIOError
+        When another program writes there.
+    OSError
+        When it is no folder, or cannot be opened.
+    """
+
+    def __init__(self, path: str, timeout: float) -> None:
+        self._path = path
+        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if locks_work():
+                _wait_for(self._lock, time.monotonic() + timeout)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    @property
+    def gone(self) -> bool:
+        """Whether the folder was deleted or renamed: what is written would be another one."""
+        try:
+            return not os.path.samestat(os.stat(self._path), os.fstat(self._fd))
+        except FileNotFoundError:
+            return True
+
+    def _lock(self) -> None:
+        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def release(self) -> None:
+        """Let other writers in."""
+        with contextlib.suppress(OSError):
+            os.close(self._fd)
+
+
+def _wait_for(lock: Callable[[], None], deadline: float) -> None:
+    """Try to lock until it works, or `time.monotonic` is beyond `deadline`."""
+    while True:
+        try:
+            lock()
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return
+            if error.errno not in _BUSY or time.monotonic() > deadline:
+                raise
+        else:
+            return
+        time.sleep(0.02)

@@ -17,7 +17,7 @@ CHUNK = 2**20
 #: Scalars: a chunk of 1 MiB would be mostly empty in a scan of ten points.
 CHUNK_FRAMES = 4096
 #: What changes from frame to frame does not describe the data set.
-_MOMENTARY = frozenset({"timestamp", "time", "severity", "status", "alarm", "seq"})
+MOMENTARY = frozenset({"timestamp", "time", "severity", "status", "alarm", "seq"})
 
 
 class Unfit(Exception):
@@ -123,7 +123,7 @@ class Frames:
     def describe(self, attributes: Mapping[str, Any]) -> None:
         """Write attributes: those that HDF5 can store, and that hold for all frames."""
         for key, value in attributes.items():
-            if key in _MOMENTARY or value is None or key == "":
+            if key in MOMENTARY or value is None or key == "":
                 continue
             try:
                 array = as_frame(value)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from camagick.tools import redo
 from camagick.tools.commitfile import CommitFile
 from camagick.tools.filelock import WriterLock
+from camagick.tools.filestore import Frame, StoreError
 from camagick.tools.h5data import Frames, Unfit, as_frame, choose, create
-from camagick.tools.record import UNKNOWN, Stamp
+from camagick.tools.record import UNKNOWN
 from camagick.tools.url import below
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from camagick.tools.frameindex import Mode
 
 #: How many data sets of a file are kept open at a time.
@@ -23,34 +22,6 @@ OPEN_DATASETS = 256
 
 #: What h5py raises, and we do.
 _FAILURES = (Unfit, OSError, ValueError, TypeError, KeyError, RuntimeError)
-
-
-class StoreError(Exception):
-    """A file cannot be opened or written; the message names it."""
-
-
-class Frame(NamedTuple):
-    """What is to be written where.
-
-    Attributes
-    ----------
-    name
-        Path of the data set in its file.
-    value
-        The frame.
-    number
-        Frame number asked for; None appends.
-    attributes
-        What is known about the values, written when the data set is made.
-    stamp
-        Which iteration it is from; None where nobody will ask.
-    """
-
-    name: str
-    value: Any
-    number: int | None
-    attributes: Mapping[str, Any]
-    stamp: Stamp | None = None
 
 
 class H5File:

@@ -1,3 +1,4 @@
+# ruff: noqa: S311 - chance, no secrets
 """Sinks that are really killed, started again, and fed again; a script.
 
 It forks, so that one interpreter with its libraries serves hundreds of deaths. Every writer is a
@@ -19,22 +20,24 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from camagick.data import Data
 from camagick.errors import CamagickError
 from camagick.processor import Placement
-from camagick.tools import h5store, redo
+from camagick.tools import filestore, redo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 DEADLINE = 60.0
 RUN, ACTOR = "0123456789abcdef", 4
 
 #: What can be interrupted: a write may also be done by half.
-CALLS = ("pwrite", "ftruncate", "posix_fallocate", "replace", "link")
+CALLS = ("pwrite", "ftruncate", "posix_fallocate", "replace", "mkdir")
 
 
 class Job:
@@ -59,7 +62,7 @@ class Job:
     ) -> None:
         self.sink, self.path, self.options, self.tags = sink, path, options, tags
         self.count = count
-        h5store.OPEN_FILES = files
+        filestore.OPEN_FILES = files
         importlib.import_module("zarr" if sink == "zarr" else "h5py")  # once, not in each child
         self.make = importlib.import_module(f"camagick.sink.{sink}").Processor
 
@@ -214,10 +217,11 @@ def read_zarr(folder: str) -> dict[str, Any]:
             continue  # killed before there was anything
         for tag, array in zarr.open_group(os.path.join(folder, name), mode="r").arrays():
             frames = np.asarray(array[...])
-            if frames.dtype.kind in "OTU":
+            if frames.dtype.kind in ("O", "T", "U"):
                 found[tag] = [int(str(text).split()[1]) for text in frames]
             else:
-                found[tag] = frames.reshape(len(frames), -1)[:, 0].astype(int).tolist()
+                first = frames.reshape(len(frames), -1)[:, 0] if frames.size else frames
+                found[tag] = first.astype(int).tolist()
     return found
 
 
