@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import camagick
 from camagick.errors import BadOption, CamagickError, MissingExtra
 from camagick.processor import ProcessorBase, Role
+from camagick.tools.filestore import FileStore, Frame, StoreError
 from camagick.tools.frameindex import Refused, frame_number, parse_mode
-from camagick.tools.h5file import Frame, StoreError
-from camagick.tools.h5store import H5Store
+from camagick.tools.h5file import H5File
+from camagick.tools.record import UNKNOWN, Stamp
 from camagick.tools.url import ArrayUrl, BadUrl
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Processor(ProcessorBase):
     # What it hands on are texts; the units are those of the data.
     keeps_attributes: ClassVar[bool] = False
     stateful: ClassVar[bool] = True
+    commits: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = ("h5py",)
     extra: ClassVar[str] = "hdf5"
 
@@ -123,7 +125,8 @@ class Processor(ProcessorBase):
             raise BadOption(f"hdf5: compression={compression!r}: {', '.join(_COMPRESSIONS)}")
         self._compression = str(compression)
         self._strict = str(strict).strip().lower() not in _NO
-        self._store = H5Store(_seconds("timeout", timeout), _seconds("flush", flush))
+        wait = _seconds("timeout", timeout)
+        self._store = FileStore(lambda name: H5File(name, wait), _seconds("flush", flush))
         self._failed = False
         self._started = ""
 
@@ -145,6 +148,14 @@ class Processor(ProcessorBase):
                 raise StorageError(f"hdf5: {error}") from error
             # The run ends for this already: said once is enough.
             log.debug('msg="closing failed too" reason="%s"', error)
+
+    def commit(self) -> None:
+        """Bring every file on the disk to what was handed over, each one all or nothing."""
+        try:
+            self._store.commit()
+        except StoreError as error:
+            self._failed = True
+            raise StorageError(f"hdf5: {error}") from error
 
     def process(self, data: Data, context: Data) -> dict[str, str]:
         """Write one frame of each tag, and return where each one went."""
@@ -189,14 +200,18 @@ class Processor(ProcessorBase):
         self, data: Data, number: int | None, places: dict[str, tuple[str, str]]
     ) -> dict[str, str]:
         texts = {}
+        run, actor = self.placement.run, self.placement.number
+        stamp = Stamp(run, actor, self.seq) if run else None
         for tag, (path, name) in places.items():
-            frame = Frame(name, data[tag], number, self._attributes(data, tag))
+            frame = Frame(name, data[tag], number, self._attributes(data, tag), stamp)
             try:
                 written = self._store.file(path).write(frame, self._mode, self._compression)
             except Refused as refusal:
                 self._refuse(refusal, tag, path, name)
                 continue
-            texts[tag] = f"{self._shown(path)}#{name.lstrip('/')}[{written}]"
+            if written is not None:
+                place = "" if written == UNKNOWN else f"[{written}]"
+                texts[tag] = f"{self._shown(path)}#{name.lstrip('/')}{place}"
         return texts
 
     def _shown(self, path: str) -> str:

@@ -20,6 +20,11 @@ _BUSY = (errno.EAGAIN, errno.EACCES)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)
 
 
+def locks_work() -> bool:
+    """Tell whether files can be locked here; HDF5 itself is told in the same way that not."""
+    return os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() not in ("FALSE", "0")
+
+
 class WriterLock:
     """Be the only writer of a file, and let readers in.
 
@@ -31,9 +36,16 @@ class WriterLock:
     Parameters
     ----------
     path
-        File; made where it does not exist.
+        The file.
     timeout
         How many seconds to wait for another writer.
+    create
+        Whether it is made where it does not exist.
+
+    Attributes
+    ----------
+    fd
+        Its descriptor, open for reading and writing until `release`.
 
     Raises
     ------
@@ -43,55 +55,99 @@ class WriterLock:
         When the file cannot be opened for writing.
     """
 
-    def __init__(self, path: str, timeout: float) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    def __init__(self, path: str, timeout: float, *, create: bool = True) -> None:
+        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+        self.fd = os.open(path, flags, 0o666)
         try:
             self._wait(time.monotonic() + timeout)
         except BaseException:
-            os.close(self._fd)
+            os.close(self.fd)
             raise
 
     @property
     def size(self) -> int:
         """Size of the file in bytes."""
-        return os.fstat(self._fd).st_size
+        return os.fstat(self.fd).st_size
 
     @property
     def deleted(self) -> bool:
         """Whether the file has no name any more: what is written to it is lost."""
-        return os.fstat(self._fd).st_nlink == 0
-
-    def lengthen(self, size: int) -> None:
-        """Make the file at least `size` bytes long."""
-        if size > self.size:
-            os.ftruncate(self._fd, size)
+        return os.fstat(self.fd).st_nlink == 0
 
     def _wait(self, deadline: float) -> None:
-        if os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() in ("FALSE", "0"):
-            return  # the way HDF5 itself is told that locks do not work here
+        if not locks_work():
+            return
         for lock in (self._lock_shared, self._lock_byte):
-            while not self._got(lock, deadline):
-                time.sleep(0.02)
-
-    def _got(self, lock: Callable[[], None], deadline: float) -> bool:
-        try:
-            lock()
-        except OSError as error:
-            if error.errno in _NO_LOCKS:
-                return True
-            if error.errno not in _BUSY or time.monotonic() > deadline:
-                raise
-            return False
-        return True
+            _wait_for(lock, deadline)
 
     def _lock_shared(self) -> None:
-        fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(self.fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def _lock_byte(self) -> None:
         wanted = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, _BYTE, 1, 0)
-        fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, wanted)
+        fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, wanted)
+
+    def release(self) -> None:
+        """Let other writers in."""
+        with contextlib.suppress(OSError):
+            os.close(self.fd)
+
+
+class FolderLock:
+    """Be the only writer of what is in a folder; whoever reads need not ask.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    timeout
+        How many seconds to wait for another writer.
+
+    Raises
+    ------
+    BlockingIOError
+        When another program writes there.
+    OSError
+        When it is no folder, or cannot be opened.
+    """
+
+    def __init__(self, path: str, timeout: float) -> None:
+        self._path = path
+        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if locks_work():
+                _wait_for(self._lock, time.monotonic() + timeout)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    @property
+    def gone(self) -> bool:
+        """Whether the folder was deleted or renamed: what is written would be another one."""
+        try:
+            return not os.path.samestat(os.stat(self._path), os.fstat(self._fd))
+        except FileNotFoundError:
+            return True
+
+    def _lock(self) -> None:
+        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def release(self) -> None:
         """Let other writers in."""
         with contextlib.suppress(OSError):
             os.close(self._fd)
+
+
+def _wait_for(lock: Callable[[], None], deadline: float) -> None:
+    """Try to lock until it works, or `time.monotonic` is beyond `deadline`."""
+    while True:
+        try:
+            lock()
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return
+            if error.errno not in _BUSY or time.monotonic() > deadline:
+                raise
+        else:
+            return
+        time.sleep(0.02)

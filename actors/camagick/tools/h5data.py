@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from camagick.tools.frameindex import Mode, Slot, place
+from camagick.tools.h5record import H5Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +17,7 @@ CHUNK = 2**20
 #: Scalars: a chunk of 1 MiB would be mostly empty in a scan of ten points.
 CHUNK_FRAMES = 4096
 #: What changes from frame to frame does not describe the data set.
-_MOMENTARY = frozenset({"timestamp", "time", "severity", "status", "alarm", "seq"})
+MOMENTARY = frozenset({"timestamp", "time", "severity", "status", "alarm", "seq"})
 
 
 class Unfit(Exception):
@@ -70,47 +71,59 @@ class Frames:
     ----------
     dataset
         The open h5py data set.
+
+    Attributes
+    ----------
+    record
+        What is stored here already.
     """
 
     def __init__(self, dataset: Any) -> None:
         import h5py
 
         self._dataset = dataset
+        self.record = H5Record(dataset)
+        # Asking HDF5 takes longer than writing a number, and nobody else changes them.
+        self._shape: tuple[int, ...] = dataset.shape or ()
+        self._dtype = dataset.dtype
+        self._grows = bool(self._shape) and dataset.maxshape[0] is None
         self._text = h5py.check_string_dtype(dataset.dtype) is not None
-        self.name: str = dataset.name
 
     def __len__(self) -> int:
-        return int(self._dataset.shape[0]) if self._dataset.shape else 0
+        return self._shape[0] if self._shape else 0
 
     @property
     def described(self) -> str:
         """Shape of the frames and their type, for messages."""
-        kind = "text" if self._text else str(self._dataset.dtype)
-        shape = self._dataset.shape
+        kind = "text" if self._text else str(self._dtype)
+        shape = self._shape
         return f"frames of shape {shape[1:]}, {kind}" if shape else f"a single value, {kind}"
 
     def fits(self, array: np.ndarray[Any, Any]) -> bool:
         """Tell whether frames like `array` can be stored here without loss."""
-        shape, growing = self._dataset.shape, self._dataset.maxshape
-        if not shape or growing[0] is not None or shape[1:] != array.shape:
+        if not self._grows or self._shape[1:] != array.shape:
             return False
         if self._text or array.dtype.kind == "O":
             return self._text and array.dtype.kind == "O"
-        return bool(np.can_cast(array.dtype, self._dataset.dtype, "safe"))
+        return bool(np.can_cast(array.dtype, self._dtype, "safe"))
 
     def write(self, slot: Slot, array: np.ndarray[Any, Any]) -> None:
         """Put an array into its slot."""
         if slot.clear:
-            self._dataset.resize(0, axis=0)
-        if slot.clear or slot.length != len(self):
-            self._dataset.resize(slot.length, axis=0)
+            self._resize(0)
+        if slot.length != len(self):
+            self._resize(slot.length)
         if array.size:
             self._dataset[slot.frame] = array[()] if array.ndim == 0 else array
+
+    def _resize(self, length: int) -> None:
+        self._dataset.resize(length, axis=0)
+        self._shape = (length, *self._shape[1:])
 
     def describe(self, attributes: Mapping[str, Any]) -> None:
         """Write attributes: those that HDF5 can store, and that hold for all frames."""
         for key, value in attributes.items():
-            if key in _MOMENTARY or value is None or key == "":
+            if key in MOMENTARY or value is None or key == "":
                 continue
             try:
                 array = as_frame(value)
@@ -121,6 +134,7 @@ class Frames:
 
     def flush(self) -> None:
         """Hand everything to the file."""
+        self.record.save()
         self._dataset.flush()
 
 

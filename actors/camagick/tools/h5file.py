@@ -2,52 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from camagick.tools import redo
+from camagick.tools.commitfile import CommitFile
 from camagick.tools.filelock import WriterLock
+from camagick.tools.filestore import Frame, StoreError
 from camagick.tools.h5data import Frames, Unfit, as_frame, choose, create
+from camagick.tools.record import UNKNOWN
 from camagick.tools.url import below
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from camagick.tools.frameindex import Mode
 
 #: How many data sets of a file are kept open at a time.
 OPEN_DATASETS = 256
 
-
-class StoreError(Exception):
-    """A file cannot be opened or written; the message names it."""
-
-
-class Frame(NamedTuple):
-    """What is to be written where.
-
-    Attributes
-    ----------
-    name
-        Path of the data set in its file.
-    value
-        The frame.
-    number
-        Frame number asked for; None appends.
-    attributes
-        What is known about the values, written when the data set is made.
-    """
-
-    name: str
-    value: Any
-    number: int | None
-    attributes: Mapping[str, Any]
+#: What h5py raises, and we do.
+_FAILURES = (Unfit, OSError, ValueError, TypeError, KeyError, RuntimeError)
 
 
 class H5File:
-    """One open file.
+    """One open file. What the disk has is as of the last `flush`, whatever happens.
 
     Parameters
     ----------
@@ -66,6 +44,8 @@ class H5File:
         self.path = path
         self._names: dict[tuple[str, str], str] = {}
         self._frames: OrderedDict[str, Frames] = OrderedDict()
+        self._noted: dict[str, Frames] = {}
+        self._dirty = False
         try:
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
             self._lock = WriterLock(path, timeout)
@@ -74,10 +54,17 @@ class H5File:
         except OSError as error:
             raise StoreError(f"{path}: {reason(error)}") from None
         try:
-            self.handle = _open(path, new=self._lock.size == 0)
+            redo.replay(self._lock.fd)
+            self._image = CommitFile(self._lock.fd)
+            self.handle = _open(self._image, new=self._lock.size == 0)
         except (OSError, ValueError) as error:
             self._lock.release()
             raise StoreError(f"{path}: {reason(error)}") from None
+
+    @property
+    def held(self) -> int:
+        """Bytes in memory that wait for a flush."""
+        return self._image.held
 
     def name_of(self, inner: str, tag: str) -> str:
         """Return the path of a tag's data set: in `inner` where that is a group, else `inner`."""
@@ -94,8 +81,14 @@ class H5File:
 
         return self.handle.get(name, getclass=True) is h5py.Group
 
-    def write(self, frame: Frame, mode: Mode, compression: str) -> int:
-        """Write a frame and return the number it got.
+    def write(self, frame: Frame, mode: Mode, compression: str) -> int | None:
+        """Write a frame that is not there yet.
+
+        Returns
+        -------
+        int or None
+            The number it has. Where it was stored before this process was started: the same, or
+            `UNKNOWN` if that is too long ago, or None if it was left out then.
 
         Raises
         ------
@@ -105,14 +98,27 @@ class H5File:
             When it cannot be written.
         """
         try:
-            array = as_frame(frame.value)
             frames = self._find(frame.name)
-            slot = choose(frames, array, mode, frame.number)
-            if frames is None or not frames.fits(array):
-                frames = self._make(frame, array, compression, replace=frames is not None)
-            frames.write(slot, array)
-        except (Unfit, OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
+            if frames is not None and frame.stamp is not None and frames.record.has(frame.stamp):
+                known = frames.record.frame(frame.stamp)
+                return known if known != UNKNOWN or frame.number is None else frame.number
+            written = self._write(frame, frames, mode, compression)
+        except _FAILURES as error:
             raise self._failure(error, f"data set {frame.name}: ") from error
+        if self._image.error is not None:
+            raise self._failure(self._image.error) from self._image.error
+        return written
+
+    def _write(self, frame: Frame, frames: Frames | None, mode: Mode, compression: str) -> int:
+        array = as_frame(frame.value)
+        slot = choose(frames, array, mode, frame.number)
+        self._dirty = True
+        if frames is None or not frames.fits(array):
+            frames = self._make(frame, array, compression, replace=frames is not None)
+        frames.write(slot, array)
+        if frame.stamp is not None:
+            frames.record.note(frame.stamp, slot.frame)
+            self._noted[frame.name] = frames
         return slot.frame
 
     def _find(self, name: str) -> Frames | None:
@@ -141,79 +147,73 @@ class H5File:
     def _keep(self, name: str, frames: Frames) -> Frames:
         self._frames[name] = frames
         if len(self._frames) > OPEN_DATASETS:
+            gone, oldest = self._frames.popitem(last=False)
+            self._noted.pop(gone, None)
             # What cannot be written must be an error here: closing would only mumble about it.
-            self._frames.popitem(last=False)[1].flush()
+            oldest.flush()
         return frames
 
     def flush(self) -> None:
-        """Let other programs see what was written."""
+        """Commit what was written: it survives a kill, and other programs see it.
+
+        Raises
+        ------
+        StoreError
+            When that fails, now or before; the file stays as of the last time it did not.
+        """
+        if not self._dirty:
+            return
         if self._lock.deleted:
             raise StoreError(f"{self.path}: it was deleted while it was being written")
         try:
+            for frames in self._noted.values():
+                frames.record.save()
+            self._noted.clear()
             self.handle.flush()
-        except (OSError, RuntimeError) as error:
+            self._image.commit()
+        except _FAILURES as error:
             raise self._failure(error) from error
+        self._dirty = False
 
     def close(self) -> None:
-        """Write what is not yet written, and close."""
+        """Commit, and close."""
         try:
             self.flush()
-            self._let_go()
-        except StoreError:
-            with contextlib.suppress(OSError, RuntimeError):
-                self._let_go()
-            raise
-        except (OSError, RuntimeError) as error:
-            raise self._failure(error) from error
         finally:
-            self._lock.release()
+            try:
+                self._let_go()
+            finally:
+                self._lock.release()
 
     def _let_go(self) -> None:
         self._frames.clear()
-        self.handle.close()
+        self._noted.clear()
+        try:
+            self.handle.close()
+            if not self._dirty:
+                self._image.commit()
+        except _FAILURES as error:
+            raise self._failure(error) from error
 
-    def _failure(self, error: Exception, what: str = "") -> StoreError:
-        if "errno = " in str(error):  # not HDF5 refused, but the system below it
-            self._abandon()
-        return StoreError(f"{self.path}: {what}{reason(error)}")
-
-    def _abandon(self) -> None:
-        """Leave the file as it is on the disk.
-
-        HDF5 goes on trying to write what it could not write, and crashes when closing fails for
-        that. So its descriptor now leads nowhere. The file is given the length that HDF5 has
-        noted in it, or it would not open any more; that takes no space on a full disk.
-        """
-        with contextlib.suppress(OSError, RuntimeError):
-            self._lock.lengthen(self.handle.id.get_filesize())
-        nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        os.dup2(nowhere, self.handle.id.get_vfd_handle(), inheritable=False)
-        os.close(nowhere)
+    def _failure(self, error: BaseException, what: str = "") -> StoreError:
+        failed = self._image.error
+        return StoreError(f"{self.path}: {reason(failed) if failed else what + reason(error)}")
 
 
-def _open(path: str, *, new: bool) -> Any:
+def _open(image: CommitFile, *, new: bool) -> Any:
     import h5py
 
     # The oldest format: a file in a newer one is marked while it is open, and no reader gets in
     # (nor anybody after a crash). Locks are ours (see WriterLock), HDF5's would shut readers out.
-    handle = h5py.File(path, "w" if new else "r+", locking=False, libver=("earliest", "v108"))
-    # Descriptions of the data reach the file at flush only, all together; a reader that comes
-    # in between finds them as they were then. (Fails harmlessly where HDF5 knows better.)
-    with contextlib.suppress(Exception):
-        config = handle.id.get_mdc_config()
-        config.evictions_enabled = False
-        config.incr_mode = config.flash_incr_mode = config.decr_mode = 0
-        handle.id.set_mdc_config(config)
+    handle = h5py.File(image, "w" if new else "r+", locking=False, libver=("earliest", "v108"))
     handle.flush()
+    image.commit()
     return handle
 
 
 def reason(error: BaseException) -> str:
     """Return one line for what HDF5, or the system below it, says."""
     text = str(error)
-    found = re.search(r"error message = '([^']*)'", text)
-    if found:
-        return found.group(1)
     if "signature not found" in text:
         return "it is no HDF5 file"
     if isinstance(error, OSError) and error.strerror:

@@ -23,7 +23,7 @@ from camagick.errors import BadOption, CamagickError
 from camagick.processor import Placement
 from camagick.sink.hdf5 import Processor
 from camagick.testing.contract import check_processor
-from camagick.tools import h5file, h5store
+from camagick.tools import filestore, h5file
 
 DEADLINE = 20.0
 
@@ -393,7 +393,7 @@ def test_attributes(path):
     assert (x["units"], x["precision"], x["run_id"]) == ("mV", 3, "run-17")
     assert x["program"].startswith("caspy ")
     assert time.strptime(x["start_time"], "%Y-%m-%dT%H:%M:%S%z")
-    assert set(y) == {"run_id", "start_time", "program"}
+    assert set(y) == {"run_id", "start_time", "program", "caspy_record"}
 
 
 def test_chunks_are_about_a_mebibyte(path):
@@ -506,7 +506,7 @@ def test_a_few_files_stay_open(path, tmp_path):
         for turn in range(2):
             for scan in range(20):
                 assert write(node, {"scan": scan}, a=1.0) == [f"./scan{scan}.h5#a[{turn}]"]
-        assert len([name for name in open_files() if ".h5" in name]) <= h5store.OPEN_FILES
+        assert len([name for name in open_files() if ".h5" in name]) <= filestore.OPEN_FILES
     assert not [name for name in open_files() if ".h5" in name]
     for scan in range(20):
         with h5py.File(tmp_path / f"scan{scan}.h5") as file:

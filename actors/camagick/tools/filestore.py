@@ -1,4 +1,4 @@
-"""The HDF5 files that a program writes at present, and when what it wrote is in them."""
+"""The files that a sink writes at present, and when what it wrote is in them."""
 
 from __future__ import annotations
 
@@ -7,32 +7,80 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
-from camagick.tools.h5file import H5File, StoreError
 from camagick.tools.ticker import Ticker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from camagick.tools.record import Stamp
 
 #: How many files are kept open at a time.
 OPEN_FILES = 8
+#: Bytes of overwritten data that are kept in memory at most before they are committed.
+HELD = 2**26
 
 
-class H5Store:
+class StoreError(Exception):
+    """A file cannot be opened or written; the message names it."""
+
+
+class Frame(NamedTuple):
+    """What is to be written where.
+
+    Attributes
+    ----------
+    name
+        Path of the data set, or array, in its file.
+    value
+        The frame.
+    number
+        Frame number asked for; None appends.
+    attributes
+        What is known about the values, written when the data set is made.
+    stamp
+        Which iteration it is from; None where nobody will ask.
+    """
+
+    name: str
+    value: Any
+    number: int | None
+    attributes: Mapping[str, Any]
+    stamp: Stamp | None = None
+
+
+class StoredFile(Protocol):
+    """An open file of whatever format."""
+
+    @property
+    def held(self) -> int:
+        """Bytes in memory that wait for a flush."""
+
+    def flush(self) -> None:
+        """Commit what was written; raises `StoreError`."""
+
+    def close(self) -> None:
+        """Commit, and close; raises `StoreError`."""
+
+
+File = TypeVar("File", bound=StoredFile)
+
+
+class FileStore(Generic[File]):
     """The last few files that were written; they stay open.
 
     Parameters
     ----------
-    timeout
-        How many seconds to wait for another program that writes a file.
+    make
+        Opens the file of a name; raises `StoreError`.
     flush
         Seconds after which data is in its file at the latest; 0: at the end of each turn.
     """
 
-    def __init__(self, timeout: float, flush: float) -> None:
-        self._timeout, self._flush = timeout, flush
-        self._files: OrderedDict[str, H5File] = OrderedDict()
+    def __init__(self, make: Callable[[str], File], flush: float) -> None:
+        self._make, self._flush = make, flush
+        self._files: OrderedDict[str, File] = OrderedDict()
         self._keys: dict[str, str] = {}
         self._flushed = -float("inf")
         self._dirty = False
@@ -43,7 +91,7 @@ class H5Store:
     def start(self) -> None:
         """Begin to flush now and then, so that the last frame before a pause is seen too."""
         if self._flush:
-            self._ticker = Ticker(self._flush, self._tick, "hdf5-flush")
+            self._ticker = Ticker(self._flush, self._tick, "flush")
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
@@ -59,8 +107,21 @@ class H5Store:
             yield
             self._dirty = True
             # Frames that come slowly are seen one by one; fast ones as often as is asked for.
-            if time.monotonic() - self._flushed >= self._flush:
+            late = time.monotonic() - self._flushed >= self._flush
+            if late or sum(file.held for file in self._files.values()) > HELD:
                 self._flush_all()
+
+    def commit(self) -> None:
+        """Make safe what was written; other programs see it then.
+
+        Raises
+        ------
+        StoreError
+            When that fails for a file. All the others are safe.
+        """
+        with self._guard:
+            self._check(self._ticker)
+            self._flush_all()
 
     def _tick(self) -> None:
         with self._guard:
@@ -84,13 +145,13 @@ class H5Store:
             self._keys[path] = os.path.realpath(path)
         return self._keys[path]
 
-    def file(self, path: str) -> H5File:
+    def file(self, path: str) -> File:
         """Return the open file of that name."""
         key = self.key(path)
         if key not in self._files:
             while len(self._files) >= OPEN_FILES:
                 self._files.popitem(last=False)[1].close()
-            self._files[key] = H5File(path, self._timeout)
+            self._files[key] = self._make(path)
         self._files.move_to_end(key)
         return self._files[key]
 

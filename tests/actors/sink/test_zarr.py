@@ -1,0 +1,282 @@
+"""The Zarr sink: what is in its stores, seen by another process, and after its death."""
+
+import asyncio
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from camagick.data import Data
+from camagick.errors import BadOption, CamagickError
+from camagick.processor import Placement
+from camagick.sink.zarr import Processor
+from camagick.testing.contract import check_processor
+from camagick.tools import zfile
+from tests.actors.sink.killing import check, check_end, stories
+
+#: Prints shape, dtype and the first number of each frame of an array, as JSON.
+READER = """
+import json, sys, zarr
+array = zarr.open_array(sys.argv[1], path=sys.argv[2], mode="r")
+frames = array[...].reshape(array.shape[0], -1)[:, 0].tolist() if array.size else []
+print(json.dumps([array.shape, str(array.dtype), frames]))
+"""
+
+
+def read(store: Any, name: str) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-c", READER, str(store), name],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@contextmanager
+def sink(path: str, run: str = "", **options: Any) -> Iterator[Processor]:
+    node = Processor(path, **options)
+    node.placement = Placement(run=run, number=3, incarnation=1)
+    asyncio.run(node.startup())
+    try:
+        yield node
+    finally:
+        asyncio.run(node.shutdown())
+
+
+def write(node: Processor, context: Any = None, **values: Any) -> list[str]:
+    return list(node.process(Data(values), Data(context or {})).values())
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "data.zarr"
+
+
+def test_contract(store):
+    check_processor(lambda: Processor(str(store)), {"x": np.arange(5.0), "n": 1, "s": "text"})
+
+
+def test_appending(store):
+    with sink("data.zarr#group/{tag}") as node:
+        for n in range(70):
+            texts = write(node, jedda=np.full(2048, n), iffy=np.float64(n))
+            assert texts == [f"./data.zarr#group/jedda[{n}]", f"./data.zarr#group/iffy[{n}]"]
+    assert read(store, "group/jedda") == [[70, 2048], "int64", list(range(70))]
+    assert read(store, "group/iffy") == [[70], "float64", list(map(float, range(70)))]
+
+
+def test_a_second_run_goes_on(store):
+    for n in range(3):
+        with sink("data.zarr") as node:
+            assert write(node, x=1.0 * n) == [f"./data.zarr#x[{n}]"]
+    assert read(store, "x") == [[3], "float64", [0.0, 1.0, 2.0]]
+
+
+def test_both_halves_are_filled_in(tmp_path):
+    with sink(f"{tmp_path}/{{sample}}/run.zarr#scan-{{scan:03d}}/") as node:
+        for scan in (1, 2, 1):
+            write(node, {"sample": "iron", "scan": np.array(scan)}, x=np.full((4, 5), scan))
+    assert read(tmp_path / "iron/run.zarr", "scan-001/x")[0] == [2, 4, 5]
+    assert read(tmp_path / "iron/run.zarr", "scan-002/x")[0] == [1, 4, 5]
+
+
+VALUES = [
+    *(np.arange(6, dtype=kind).reshape(2, 3) for kind in "bBhHiIqQefdFD"),
+    np.array([True, False]), np.arange(3, dtype=">f8"), np.array(1.5), np.zeros((2, 0)),
+    np.zeros((600, 600)), np.int16(3), True, 7, 2.5, [1, 2, 3],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("compression", ["zstd", "none"])
+def test_values_come_back_as_they_are(store, value, compression):
+    with sink("data.zarr", compression=compression) as node:
+        for _ in range(3):
+            write(node, x=value)
+    expected = np.asarray(value)
+    array: Any = zarr.open_array(store, path="x", mode="r")
+    assert array.shape == (3, *expected.shape)
+    assert array.dtype == expected.dtype.newbyteorder("=")
+    assert all(np.array_equal(frame, expected) for frame in array[...])
+
+
+@pytest.mark.parametrize("value", ["grün", "", np.array(["a", "bcd"]), [["x"], ["y"]]], ids=repr)
+def test_texts(store, value):
+    for _ in range(2):
+        with sink("data.zarr") as node:
+            write(node, x=value)
+    array: Any = zarr.open_array(store, path="x", mode="r")
+    assert array[...].tolist() == np.stack([np.asarray(value)] * 2).tolist()
+
+
+def test_attributes_and_axes(store):
+    with sink("data.zarr", run="run-17") as node:
+        data = Data({"x": np.zeros((3, 4)), "y": 1.0})
+        data.describe("x", {"units": "mV", "precision": np.int8(3), "severity": 2, "odd": object()})
+        node.process(data, Data())
+    group = zarr.open_group(store, mode="r")
+    x, y = dict(group["x"].attrs), dict(group["y"].attrs)
+    assert (x["units"], x["precision"], x["run_id"]) == ("mV", 3, "run-17")
+    assert str(x["program"]).startswith("caspy ")
+    assert time.strptime(str(x["start_time"]), "%Y-%m-%dT%H:%M:%S%z")
+    assert set(y) == {"run_id", "start_time", "program", "caspy_record"}
+    names = [getattr(group[tag].metadata, "dimension_names", None) for tag in "xy"]
+    assert names == [("frame", "x_1", "x_2"), ("frame",)]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("xarray") is None, reason="xarray is not installed")
+def test_xarray_opens_it(store):
+    xarray = importlib.import_module("xarray")
+    with sink("data.zarr") as node:
+        write(node, x=np.zeros((3, 4)), y=1.0)
+    with xarray.open_zarr(store, consolidated=False) as found:
+        assert dict(found.sizes) == {"frame": 1, "x_1": 3, "x_2": 4}
+
+
+def test_another_process_reads_what_is_committed(store):
+    with sink("data.zarr", flush=1000) as node:
+        write(node, x=0.0)
+        for n in (1, 2):
+            write(node, x=float(n))
+            before = read(store, "x")
+            node.commit()
+            assert before[2] == [float(k) for k in range(max(1, n))]
+            assert read(store, "x")[2] == [float(k) for k in range(n + 1)]
+
+
+def test_frames_that_come_slowly_are_seen(store):
+    with sink("data.zarr", flush=0.05) as node:
+        write(node, x=0.0)
+        write(node, x=1.0)
+        until = time.monotonic() + 20
+        while read(store, "x")[2] != [0.0, 1.0]:
+            assert time.monotonic() < until
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (["a.zarr#b#c"], {}), ([""], {}), (["a.zarr#{}"], {}), (["a.zarr"], {"compression": "zip"}),
+        (["a.zarr"], {"timeout": -1}), (["a.zarr"], {"flush": "soon"}),
+    ],
+)  # fmt: skip
+def test_bad_options(words, options):
+    with pytest.raises(BadOption, match=r"^zarr: [^\n]+$"):
+        Processor(*words, **options)
+
+
+@pytest.mark.parametrize("value", [None, object(), [[1], [1, 2]], np.datetime64("2026-01-01")])
+def test_values_that_there_is_nothing_for(store, value):
+    with (
+        sink("data.zarr") as node,
+        pytest.raises(CamagickError, match=r"^zarr: data.zarr: array /x: [^\n]+$"),
+    ):
+        write(node, x=value)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (np.zeros(3), np.zeros(4)), (np.zeros(3, int), np.zeros(3)), (1.0, "text"), ("text", 1.0),
+        (np.zeros(2), "text"),
+    ],
+)  # fmt: skip
+def test_another_shape_or_type(store, first, second):
+    with sink("data.zarr") as node:
+        write(node, x=first)
+        with pytest.raises(CamagickError, match=r"array /x: it has frames of shape") as caught:
+            write(node, x=second)
+    assert str(np.shape(second)) in str(caught.value)
+
+
+def test_what_is_no_store_stays_as_it_is(store, tmp_path):
+    (tmp_path / "file.zarr").write_text("no store")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes").write_text("mine")
+    for name, why in [
+        ("file.zarr", "File exists|Not a directory"),
+        ("mine", "it is a folder, but no group of Zarr's format 3"),
+        ("/proc/none/x.zarr", "No such file or directory"),
+    ]:
+        with sink(name) as node, pytest.raises(CamagickError, match=f"^zarr: {name}: ({why})$"):
+            write(node, x=1.0)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes"]
+
+
+def test_arrays_and_groups_are_told_apart(store):
+    with sink("data.zarr#{where}") as node:
+        assert write(node, {"where": "a/b"}, x=1.0) == ["./data.zarr#a/b[0]"]
+        assert write(node, {"where": "a"}, x=1.0) == ["./data.zarr#a/x[0]"]
+        with pytest.raises(CamagickError, match="/a/b is an array, and cannot hold others"):
+            write(node, {"where": "a/b/c"}, x=1.0)
+        with pytest.raises(CamagickError, match="/a/b would take both x and y"):
+            write(node, {"where": "a/b"}, x=1.0, y=1.0)
+
+
+def test_only_one_writes(store):
+    with sink("data.zarr") as node, sink("data.zarr", timeout=0) as second:
+        write(node, x=1.0)
+        with pytest.raises(CamagickError, match="another program writes it"):
+            write(second, x=2.0)
+
+
+def test_a_store_that_is_deleted_meanwhile(store):
+    with sink("data.zarr", flush=1000) as node:
+        write(node, x=1.0)
+        write(node, x=1.0)
+        store.rename(store.with_name("gone"))
+        for _ in range(2):  # not only the first time
+            with pytest.raises(CamagickError, match="it was deleted while it was being written"):
+                node.commit()
+
+
+def test_many_arrays(store, monkeypatch):
+    monkeypatch.setattr(zfile, "OPEN_ARRAYS", 3)
+    with sink("data.zarr") as node:
+        for n in range(3):
+            write(node, **{f"x{k}": float(n) for k in range(8)})
+    assert [read(store, f"x{k}")[2] for k in (0, 7)] == [[0.0, 1.0, 2.0]] * 2
+
+
+def job(count: int, **options: Any) -> dict[str, Any]:
+    tags = ["frame", "image", "number", "text"]
+    return {"sink": "zarr", "path": "o.zarr", "options": options, "tags": tags, "count": count}
+
+
+def test_killed_in_every_change_of_the_disk(tmp_path):
+    work = job(6, flush=1000)
+    told = stories(tmp_path, "every", work, step=2)
+    assert len(told) > 20
+    for story in told:
+        check(story, work)
+        check_end(story, work)
+
+
+def test_killed_at_any_moment(tmp_path):
+    work = job(150, flush=0.05)
+    told = stories(tmp_path, "any", work, 5)
+    for story in told:
+        check(story, work)
+    check_end(told[-1], work)
+    assert len(told) > 1
+
+
+def test_a_full_disk(tmp_path):
+    """What does not fit is said, and everything committed stays."""
+    work = job(6, flush=1000, compression="none")
+    told = stories(tmp_path, "full", work, place="limit")
+    for story in told:
+        check(story, work)
+        check_end(story, work)
+        assert all(re.fullmatch(r"zarr: .*: File too large", text) for text in story["errors"])
+    assert sum(len(story["errors"]) == 1 for story in told) > 5
