@@ -10,6 +10,7 @@ from camagick.actor.waiting import WaitingHost
 from camagick.walk import place
 from camagick_broker.journal import Journal
 from camagick_broker.ledger import Ledger, Row
+from caspy.rule import ancestors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +49,9 @@ class Crew:
             for number, (_, actor) in self._actors.items()
             if actor.consumers and not actor.node.repeatable
         }
+        self._before: dict[int, set[int]] = {}
         for pipe in plan.pipes:
+            self._before.update(ancestors(pipe.actors))
             place(pipe.flow, plan.run.hex(), folder)
 
     def name(self, number: int) -> str:
@@ -77,6 +80,7 @@ class Crew:
             tree=actor.tree,
             ledger=self._ledger,
             journal=self._journals.get(number),
+            lines={one: frozenset({one, *self._before[one]}) for one in actor.inputs},
             on_error=self._on_error,
             poison=poison,
         )

@@ -9,7 +9,8 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from camagick.actor.host import NOT_STARTED, RESTART, SOCKETS_FAILED
+from camagick.actor.failures import FAILED, RESTART
+from camagick.actor.host import NOT_STARTED, SOCKETS_FAILED
 from caspy import helpers
 from caspy.crew import Crew
 from caspy.policy import SPAN_S, Deaths, Policy
@@ -178,7 +179,9 @@ class Supervisor:
         row = self._crew.row(child.number)
         if code == 0:
             return
-        if code == 1 or (row.over and row.failed):  # it has said why, and what is behind it drains
+        if code == FAILED or (
+            row.over and row.failed
+        ):  # it has said why, and what is behind it drains
             self.exit_code = 1
             self.drain()
         elif row.over:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from camagick.actor.inputs import Tree
     from camagick.processor import ProcessorBase
     from camagick_broker.journal import Journal
@@ -32,6 +34,8 @@ class Assignment:
         Where all actors of this host note how far they have come.
     journal
         Where it keeps what it could not make again; None where it could.
+    lines
+        For each producer, the numbers of the actors that its messages come from, its own too.
     on_error
         What to do when the processor raises.
     poison
@@ -43,5 +47,6 @@ class Assignment:
     tree: Tree | None
     ledger: Ledger
     journal: Journal | None = None
+    lines: Mapping[int, frozenset[int]] = field(default_factory=dict)
     on_error: OnError = "stop"
     poison: frozenset[int] = field(default=frozenset())

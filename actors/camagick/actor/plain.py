@@ -37,7 +37,7 @@ class PlainHost(Host):
             asyncio.run(self.node.startup())
             self.recall()
         except Exception as error:  # noqa: BLE001 - any failure of a processor ends the run
-            self.failed(error, code=NOT_STARTED)
+            self.failures.fatal(error, code=NOT_STARTED)
             self.station.cut()
         else:
             self.station.call("started")
@@ -48,7 +48,7 @@ class PlainHost(Host):
         try:
             asyncio.run(self.node.shutdown())
         except Exception as error:  # noqa: BLE001 - see above
-            self.failed(error)
+            self.failures.fatal(error)
         return self.finish()
 
     def _lead(self) -> int:
@@ -69,7 +69,7 @@ class PlainHost(Host):
                 if item.ended or not self._iterate(seq, item):
                     return seq
                 seq += 1
-            elif self.stopping and (self.waits or self.exit_code):
+            elif self.stopping and (self.waits or self.failures.exit_code):
                 return seq
 
     def _permitted(self, seq: int) -> bool:
@@ -77,7 +77,7 @@ class PlainHost(Host):
         try:
             self._wait_until_due()
         except Exception as error:  # noqa: BLE001 - any failure of a processor ends the run
-            self.failed(error, seq)
+            self.failures.fatal(error, seq)
             return False
         if self.stopping:
             return False
@@ -94,9 +94,9 @@ class PlainHost(Host):
                 self._wait_until_due()
                 if self.stopping:
                     return False
-            before = dict(given[1])
-            self.note_begin(seq)
-            made = self.node.process(given[0], given[1])
+            before = dict(given.context)
+            self.hand_over.begin(seq)
+            made = self.node.process(given.data, given.context)
             self.hand_over(seq, made, given, before)
         except Exception as error:  # noqa: BLE001 - the user says what any failure leads to
             return self.go_on_after(error, seq, joined)

@@ -53,7 +53,7 @@ class WaitingHost(Host):
             self.station.call("ended", self.resume.seq)
             return await self._finish()
         except Exception as error:  # noqa: BLE001 - any failure of a processor ends the run
-            self.failed(error, code=NOT_STARTED)
+            self.failures.fatal(error, code=NOT_STARTED)
             self.station.cut()
             return await self._finish()
         self.station.call("started")
@@ -67,7 +67,7 @@ class WaitingHost(Host):
         try:
             await self.node.shutdown()
         except Exception as error:  # noqa: BLE001 - see above
-            self.failed(error)
+            self.failures.fatal(error)
         return await asyncio.to_thread(self.finish)
 
     async def _lead(self) -> int:
@@ -84,7 +84,7 @@ class WaitingHost(Host):
         except Stopped:
             pass
         except Exception as error:  # noqa: BLE001 - see above
-            self.failed(error, seq)
+            self.failures.fatal(error, seq)
         return seq
 
     async def _follow(self) -> int:
@@ -97,7 +97,7 @@ class WaitingHost(Host):
                 if item.ended or not await self._iterate(seq, item):
                     return seq
                 seq += 1
-            elif self.stopping and (self.waits or self.exit_code):
+            elif self.stopping and (self.waits or self.failures.exit_code):
                 return seq
 
     async def _iterate(self, seq: int, joined: Any) -> bool:
@@ -108,9 +108,9 @@ class WaitingHost(Host):
             given = self.read(joined)
             if joined is not None and self.waits:
                 await self._ready()
-            before = dict(given[1])
-            self.note_begin(seq)
-            call = self.node(given[0], given[1])
+            before = dict(given.context)
+            self.hand_over.begin(seq)
+            call = self.node(given.data, given.context)
             # A source that waits inside its call has not begun an iteration until it has a value.
             made = await (self._unless_stopped(call) if self.waits else call)
             self.hand_over(seq, made, given, before)

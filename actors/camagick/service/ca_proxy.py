@@ -166,6 +166,12 @@ class Proxy:
                     writer.close()
                 raise
 
+    def _written(self, name: str, value: Any) -> None:
+        if name in self._added:  # for the next service, if there has to be one
+            self._added[name] = (value, self._added[name][1])
+        if name in self._listeners:
+            self._listeners[name](name, value)
+
     async def _receive(self, reader: asyncio.StreamReader) -> None:
         try:
             async for kind, *content in ca_wire.messages(reader):
@@ -174,11 +180,7 @@ class Proxy:
                     if reply is not None and not reply.done():
                         reply.set_result(content[1:])
                 elif kind == "written":
-                    name, value = content
-                    if name in self._added:
-                        self._added[name] = (value, self._added[name][1])
-                    if name in self._listeners:
-                        self._listeners[name](name, value)
+                    self._written(*content)
         except (ConnectionError, ValueError) as error:
             log.debug('msg="CA service lost" error="%s"', error)
         finally:
