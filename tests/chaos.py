@@ -89,10 +89,23 @@ class Run:
         Of what is done to it, and when.
     count
         How many iterations it has.
+    command
+        What is run.
+    deadline_s
+        How long it may go on after the last disturbance.
     """
 
-    def __init__(self, folder: Path, topology: str, seed: int, count: int = 1200) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        topology: str,
+        seed: int,
+        count: int = 1200,
+        command: Sequence[str] = ("-m", "caspy"),
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
         self.folder, self.topology, self.count = folder, topology, count
+        self.command, self.deadline_s = command, deadline_s
         self.random = random.Random(seed)  # noqa: S311
         self.outcome = Outcome(None)
         self._last: list[str] = []
@@ -116,13 +129,13 @@ class Run:
         words, tags = TOPOLOGIES[self.topology]
         since = time.monotonic()
         with (self.folder / "log").open("w+") as log:
-            caspy = [sys.executable, "-m", "caspy", "-restart", "1000", "-count", str(self.count)]
+            words = ["-restart", "1000", "-count", str(self.count), *SOURCE, *words]
             with subprocess.Popen(
-                [*caspy, *SOURCE, *words], stderr=log, cwd=self.folder, **options
+                [sys.executable, *self.command, *words], stderr=log, cwd=self.folder, **options
             ) as process:
                 try:
                     self._disturb(process, kinds, times, source=source)
-                    self.outcome.code = process.wait(DEADLINE_S)
+                    self.outcome.code = process.wait(self.deadline_s)
                 except subprocess.TimeoutExpired:
                     process.send_signal(signal.SIGTERM)
                     process.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+
 from tests.launch.test_supervisor import rest, start, titles
 from tests.servers import ioc
 
