@@ -196,7 +196,8 @@ def _changes(new: memoryview, old: memoryview) -> list[tuple[int, int]]:
     """Return first and last byte of all runs of blocks that differ; the odd rest counts as one."""
     blocks = len(new) // _BLOCK
     even = blocks * _BLOCK
-    words = [np.frombuffer(side[:even], np.uint64).reshape(blocks, -1) for side in (new, old)]
+    shape = blocks, _BLOCK // 8
+    words = [np.frombuffer(side[:even], np.uint64).reshape(shape) for side in (new, old)]
     changed = (words[0] != words[1]).any(axis=1)
     if even == len(new) and not changed.any():
         return []

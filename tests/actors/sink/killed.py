@@ -242,10 +242,19 @@ def look(job: Job, folder: str) -> Any:
     return json.loads(text)
 
 
-def mend(folder: str) -> list[str]:
-    """Do what a caspy does that opens the files; return those that had a redo record."""
-    names = [name for name in sorted(os.listdir(folder)) if os.path.isfile(f"{folder}/{name}")]
-    return [name for name in names if redo.recover(os.path.join(folder, name))]
+def examine(job: Job, folder: str) -> dict[str, Any]:
+    """Let another process read everything: as it is, and a copy after its redo records are done.
+
+    A copy, because a sink that is started again has to do that itself.
+    """
+    plain = look(job, folder)
+    copy = folder + ".copy"
+    shutil.copytree(folder, copy)
+    names = [name for name in sorted(os.listdir(copy)) if os.path.isfile(f"{copy}/{name}")]
+    mended = [name for name in names if redo.recover(os.path.join(copy, name))]
+    then = look(job, copy) if mended else plain
+    shutil.rmtree(copy)
+    return {"plain": plain, "mended": mended, "then": then}
 
 
 def one_story(job: Job, folder: str, rng: random.Random, moment: int, share: float) -> Any:
@@ -255,9 +264,8 @@ def one_story(job: Job, folder: str, rng: random.Random, moment: int, share: flo
     for incarnation in (1, 2, 3):
         when = {1: moment, 2: rng.randint(1, 40), 3: 0}[incarnation]
         done = attempt(job, incarnation, start, rng.randrange(2**30), when, share)
-        plain, mended = look(job, folder), mend(folder)
         story["attempts"].append(done)
-        story["seen"].append({"plain": plain, "mended": mended, "then": look(job, folder)})
+        story["seen"].append(examine(job, folder))
         if not done["killed"]:
             break
         # Whatever was acknowledged may be handed over again: the acknowledgement was late.
@@ -303,9 +311,7 @@ def any_moment(job: Job, folder: str, seed: int) -> None:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         done = report(wait(pid), said, start)
-        plain, mended = look(job, folder), mend(folder)
-        seen = {"plain": plain, "mended": mended, "then": look(job, folder)}
-        print(json.dumps({"attempts": [done], "seen": [seen]}), flush=True)
+        print(json.dumps({"attempts": [done], "seen": [examine(job, folder)]}), flush=True)
         killed = done["killed"]
         start = max(0, done["acknowledged"] - rng.randint(0, 6))
         assert time.monotonic() < until, "deadline"
@@ -340,10 +346,10 @@ def full_disk(job: Job, folder: str, seed: int, place: str) -> None:
         done = report(wait(pid), [line for line in said if not isinstance(line, str)], 0)
         if place != "limit":
             os.unlink(filler)
-        seen = {"plain": look(job, folder), "mended": mend(folder), "then": look(job, folder)}
+        seen = examine(job, folder)
         start = max(0, done["acknowledged"] - rng.randint(0, 6))
         again = attempt(job, 2, start, 1)
-        last = {"plain": look(job, folder), "mended": mend(folder), "then": look(job, folder)}
+        last = examine(job, folder)
         shutil.rmtree(folder)
         print(json.dumps({"attempts": [done, again], "seen": [seen, last], "errors": errors}))
 
