@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from camagick_broker import address
 from camagick_broker.control import hear
 from camagick_broker.errors import RemoteProtocolError
-from camagick_broker.events import Deliver
+from camagick_broker.events import Deliver, ToConsumers
 from camagick_broker.links import Links
 from camagick_broker.port import Port
 from camagick_broker.protocol import ActorProtocol
 from camagick_broker.reception import Reception, take_apart
 from camagick_broker.refusals import Refusals
+from camagick_broker.tap import Tap
 from camagick_broker.wire import Kind
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Station:
         except BaseException:
             self._port.close()
             raise
+        self._tap = Tap(self._port, wiring, self._refusals)
         self._listen()
 
     # For the processor's thread and signal handlers
@@ -104,7 +106,7 @@ class Station:
             while not (self._cut or self._may_part()) or self._calls:
                 self._work(self._wait())
                 self._watch_the_clock()
-            self._report()
+            self._report(final=True)
             if not self._cut:
                 self._links.flush()
         finally:
@@ -154,6 +156,7 @@ class Station:
         if now > self._report_at:
             self._report_at = now + _REPORT_S
             self._report()
+            self._tap.watch(now)
 
     def _carry_out(self) -> None:
         for effect in self._protocol.take_effects():
@@ -161,6 +164,8 @@ class Station:
                 self._deliver(effect.item)
             else:
                 self._links.send(effect)
+                if self._tap.is_open and isinstance(effect, ToConsumers):
+                    self._tap.offer(effect)
 
     def _note_started(self) -> None:
         self._started = True
@@ -184,12 +189,14 @@ class Station:
             "multicast": self._links.multicast,
         })  # fmt: skip
 
-    def _report(self) -> None:
-        if not self._going or self._links.broker.waiting:  # the broker has gone: nobody wants it
+    def _report(self, *, final: bool = False) -> None:
+        if (
+            not (self._going or final) or self._links.broker.waiting
+        ):  # the broker has gone: nobody wants it
             return
         out = self._protocol.out
         self._links.tell_broker({
-            "op": "statistics",
+            "op": "statistics", "final": final,
             **self._figures(),
             "out": {"messages": self._links.messages, "bytes": self._links.bytes,
                     "kept": out.kept if out is not None else 0},
@@ -251,3 +258,5 @@ class Station:
         elif content["op"] == "go" and not self._going:
             self._going = True
             self._protocol.run()
+        elif content["op"] == "tap":
+            self._tap.open()

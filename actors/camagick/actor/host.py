@@ -135,6 +135,7 @@ class Host:
 
     def _figures(self) -> dict[str, Any]:
         return {
+            **self.node.figures(),
             "seq": self._progress[0],
             "busy_s": self._busy_s,
             "lifetime_s": time.monotonic() - self._since,

@@ -1,0 +1,117 @@
+"""An actor's tap: others may listen to its output; it may lose, it may never hurt.
+
+There is no socket before somebody asks for one, and none after everybody has left.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from camagick_broker.address import tap_address
+from camagick_broker.errors import RemoteProtocolError
+from camagick_broker.tapping import Schedule, rate_of, stamped
+from camagick_broker.wire import Kind
+
+if TYPE_CHECKING:
+    from camagick_broker.events import ToConsumers
+    from camagick_broker.port import Outlet, Port
+    from camagick_broker.refusals import Refusals
+    from camagick_broker.wiring import Wiring
+
+log = logging.getLogger(__name__)
+
+#: How long a tap without any listener stays open.
+QUIET_S = 2.0
+_MOST_TOPICS = 64
+_KIND_AT = 5  # the byte of a prefix that says what the message is
+
+
+class Tap:
+    """The side of the actor; used by the thread of its station, and by no other.
+
+    Parameters
+    ----------
+    port
+        Where the socket is made.
+    wiring
+        The actor's place.
+    refusals
+        Where garbage is noted.
+    """
+
+    def __init__(self, port: Port, wiring: Wiring, refusals: Refusals) -> None:
+        self._port, self._refusals = port, refusals
+        self._wiring = wiring
+        self._address = tap_address(wiring.bus_dir, wiring.number)
+        self._outlet: Outlet | None = None
+        self._opened = 0
+        self._quiet_since = 0.0
+        self._topics: dict[bytes, Schedule] = {}
+        self._listeners: dict[bytes, int] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a socket."""
+        return self._outlet is not None
+
+    def open(self) -> None:
+        """Let others listen, for as long as somebody does."""
+        if self._outlet is not None or not self._wiring.consumers:
+            return
+        # libzmq removes the file of a closed socket in its own time: never that of the next one.
+        if self._opened and Path(self._address.removeprefix("ipc://")).exists():
+            return
+        try:
+            self._outlet = self._port.bind_tap(self._address)
+        except OSError as error:  # it may never hurt
+            log.warning('msg="cannot be tapped: %s" actor=%s', error, self._wiring.name)
+            return
+        self._opened = time.monotonic_ns()
+        self._quiet_since = time.monotonic()
+
+    def offer(self, message: ToConsumers) -> None:
+        """Hand a message of this actor's output to whoever listens; never wait, never keep it."""
+        if self._outlet is None or message.consumer is not None:  # or one that is sent again
+            return
+        self._hear(self._outlet)
+        frames = message.frames
+        now, is_end = time.monotonic(), frames[0][_KIND_AT] == Kind.END
+        for topic, schedule in self._topics.items():
+            if is_end or schedule.is_due(now):
+                stamp = stamped(topic, self._opened, schedule.offered)
+                self._outlet.offer([stamp, *frames])
+                schedule.offered += 1
+
+    def watch(self, now: float) -> None:
+        """Close the tap when nobody has listened for a while; to be called now and then."""
+        if self._outlet is None:
+            return
+        self._hear(self._outlet)
+        if not self._topics and now > self._quiet_since + QUIET_S:
+            self._outlet.socket.close(0)
+            self._outlet = None
+
+    def _hear(self, outlet: Outlet) -> None:
+        for frames in self._port.receive(outlet.socket):
+            try:
+                self._subscribe(frames[0].bytes)
+            except RemoteProtocolError as error:
+                self._refusals.note("tap", error)
+
+    def _subscribe(self, frame: bytes) -> None:
+        verb, topic = frame[:1], frame[1:]
+        rate = rate_of(topic)
+        known = self._listeners.get(topic, 0)
+        if verb == b"\1":
+            if not known and len(self._topics) >= _MOST_TOPICS:
+                raise RemoteProtocolError(f"too many rates at once: {topic[:40]!r}")
+            self._listeners[topic] = known + 1
+            self._topics.setdefault(topic, Schedule(rate))
+        elif known > 1:
+            self._listeners[topic] = known - 1
+        elif known:
+            del self._listeners[topic], self._topics[topic]
+            self._quiet_since = time.monotonic()
