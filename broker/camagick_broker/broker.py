@@ -33,14 +33,18 @@ class Broker:
         Identity of the run; folder of the bus.
     names
         Number and name of every actor.
+    watchers
+        How many want to be told the end: it waits a little for those that have not asked yet.
     """
 
-    def __init__(self, run: bytes, bus_dir: str, names: Mapping[int, str]) -> None:
+    def __init__(
+        self, run: bytes, bus_dir: str, names: Mapping[int, str], watchers: int = 0
+    ) -> None:
         self._run = run
         self._directory = Directory(names)
         self._peers: dict[int, bytes] = {}
         self._refusals = Refusals("broker")
-        self._desk = Desk(self._directory, self._peers, self._tell)
+        self._desk = Desk(self._directory, self._peers, self._tell, watchers)
         self._port = Port()
         try:
             self._outlet: Outlet = self._port.bind_router(broker_address(bus_dir))
@@ -76,7 +80,7 @@ class Broker:
     def _end(self) -> None:
         """Tell those who watch how the run has ended; all actors have ended before the broker."""
         deadline = time.monotonic() + _LAST_WORDS_S
-        while self._desk.has_watchers and not self._desk.complete and time.monotonic() < deadline:
+        while not self._desk.may_part and time.monotonic() < deadline:
             self._listen(20)
         self._desk.over()
 

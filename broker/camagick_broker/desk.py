@@ -26,6 +26,8 @@ class Desk:
         By which each actor is reached.
     tell
         Sends a control message to a peer.
+    awaited
+        How many will want to be told the end.
     """
 
     def __init__(
@@ -33,7 +35,9 @@ class Desk:
         directory: Directory,
         peers: Mapping[int, bytes],
         tell: Callable[[bytes, dict[str, Any]], None],
+        awaited: int = 0,
     ) -> None:
+        self._awaited = awaited
         self._directory, self._peers, self._tell = directory, peers, tell
         self._before: dict[int, dict[str, Any]] = {}
         self._reported: dict[int, float] = {}
@@ -68,16 +72,14 @@ class Desk:
         self._tell(peer, {"op": "tap", "known": known})
 
     @property
-    def has_watchers(self) -> bool:
-        """Whether somebody wants to be told the end."""
+    def may_part(self) -> bool:
+        """Whether all can be told the end, with the last figures of every actor; or nobody asks."""
         self._forget()
-        return bool(self._watchers)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every actor has said its last figures."""
+        if not self._watchers:
+            return not self._awaited
         figures = self._directory.statistics
-        return all(figures.get(number, {}).get("final") for number in self._directory.names)
+        complete = all(figures.get(number, {}).get("final") for number in self._directory.names)
+        return complete and len(self._watchers) >= self._awaited
 
     def over(self) -> None:
         """Tell everybody who watches that the bus has ended, and how."""

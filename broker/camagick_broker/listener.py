@@ -114,11 +114,7 @@ class Listener:
                 self._hear()
         if receive:
             heard = self._receive()
-        if not self.ended:
-            self._watch_the_clock(idle=receive and not heard)
-            if self.ended and self._end is not None:
-                heard.append(Heard(self._end, None, None))
-        return heard
+        return heard + self._watch_the_clock(idle=receive and not heard)
 
     def ring(self) -> None:
         """Make `step` return; any thread may call it."""
@@ -128,17 +124,21 @@ class Listener:
         """Leave."""
         self._port.close()
 
-    def _watch_the_clock(self, *, idle: bool) -> None:
+    def _watch_the_clock(self, *, idle: bool) -> list[Heard]:
+        """Ask for the tap; return an end of which only the broker has told, once it is time."""
         now = time.monotonic()
+        if self.ended:
+            return []
         if self._part_at is not None:
             self.ended = idle and now > self._part_at
-            return
+            return [Heard(self._end, None, None)] if self.ended and self._end is not None else []
         if now > self._ask_at and not self._broker.waiting:
             self._ask_at = now + _ASK_S
             self._broker.send([say(self._card.run, 0, {"op": "tap", "actor": self._actor.number})])
         if now > self._heard_at + _SILENT_S and now > self._looked_at + _LOOK_S:
             self._looked_at = now
             self._look(now)
+        return []
 
     def _look(self, now: float) -> None:
         """See whether there is a bus at all, since its broker is silent."""

@@ -136,15 +136,22 @@ def running() -> list[Card]:
     return sorted(cards, key=lambda card: card.started)
 
 
-def find(name: str = "") -> Card:
+def find(name: str = "", but: bytes = b"") -> Card:
     """Return the running bus of that name; without a name, the only one that is running.
+
+    Parameters
+    ----------
+    name
+        Its name, or ''.
+    but
+        A run that does not count: the one that asks.
 
     Raises
     ------
     AddressError
         When there is none, with the names of those that are running.
     """
-    cards = running()
+    cards = [card for card in running() if card.run != but]
     for card in cards:
         if card.bus == name or (not name and len(cards) == 1):
             return card

@@ -61,9 +61,6 @@ class Tap:
         """Let others listen, for as long as somebody does."""
         if self._outlet is not None or not self._wiring.consumers:
             return
-        # libzmq removes the file of a closed socket in its own time: never that of the next one.
-        if self._opened and Path(self._address.removeprefix("ipc://")).exists():
-            return
         try:
             self._outlet = self._port.bind_tap(self._address)
         except OSError as error:  # it may never hurt
@@ -93,6 +90,7 @@ class Tap:
         if not self._topics and now > self._quiet_since + QUIET_S:
             self._outlet.socket.close(0)
             self._outlet = None
+            Path(self._address.removeprefix("ipc://")).unlink(missing_ok=True)  # libzmq does not
 
     def _hear(self, outlet: Outlet) -> None:
         for frames in self._port.receive(outlet.socket):

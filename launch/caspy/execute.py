@@ -7,21 +7,31 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+from camagick_broker import running
 from camagick_broker.address import bus_folder, clean_up
 from camagick_broker.errors import AddressError
+from caspy.card import make_card
 from caspy.errors import PlanError
 from caspy.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from caspy.plan import Plan
+    from caspy.watchers import Watcher
 
 _INTERRUPTED = 130
 
 
-def execute(plan: Plan) -> int:
+def execute(plan: Plan, watchers: Sequence[Watcher] = ()) -> int:
     """Run a plan until it ends, or until Ctrl-C; return the exit code.
+
+    Parameters
+    ----------
+    plan
+        What to run.
+    watchers
+        What looks at it meanwhile.
 
     Returns
     -------
@@ -37,6 +47,9 @@ def execute(plan: Plan) -> int:
     interrupts: list[int] = []
     with _signals(interrupts) as bell, opened(plan) as supervisor:
         supervisor.watch(bell)
+        card = make_card(plan)
+        for watcher in watchers:
+            supervisor.accompany(watcher, card)
         supervisor.start()
         while supervisor.step(0.5):
             if len(interrupts) > 1:
@@ -52,6 +65,7 @@ def opened(plan: Plan) -> Iterator[Supervisor]:
     try:
         clean_up()
         with bus_folder(plan.bus) as folder:
+            running.write(folder, make_card(plan))
             supervisor = Supervisor(plan, folder)
             try:
                 yield supervisor

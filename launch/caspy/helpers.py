@@ -12,10 +12,10 @@ from camagick_broker.broker import Broker
 from caspy.process import HELD
 
 
-def serve_broker(run: bytes, folder: str, names: dict[int, str]) -> int:
+def serve_broker(run: bytes, folder: str, names: dict[int, str], watchers: int = 0) -> int:
     """Be the broker of a bus until SIGTERM; return the exit code."""
     stopped: list[int] = []
-    broker = Broker(run, folder, names)
+    broker = Broker(run, folder, names, watchers)
 
     def stop(number: int, _: Any) -> None:
         stopped.append(number)

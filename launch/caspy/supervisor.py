@@ -20,8 +20,10 @@ from caspy.process import Child, fork
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from camagick_broker.running import Card
     from caspy.layout import Actor
     from caspy.plan import Pipe, Plan
+    from caspy.watchers import Watcher
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ class Supervisor:
         self._progress = memoryview(mmap.mmap(-1, 8 * (len(plan.actors) + 1))).cast("Q")
         self._progressed = 0
         self.exit_code = 0
+        self._watchers = 0
         self._draining_since: float | None = None
         self._said = False
         self._cut_at: float | None = None
@@ -59,7 +62,8 @@ class Supervisor:
         """Fork the broker, the helper services, and all actors."""
         plan = self._plan
         names = {actor.number: actor.name for actor in plan.actors}
-        self._fork("broker", "broker", lambda: helpers.serve_broker(plan.run, self._folder, names))
+        serve = lambda: helpers.serve_broker(plan.run, self._folder, names, self._watchers)  # noqa: E731
+        self._fork("broker", "broker", serve)
         for service in plan.services:
             self._fork(service, "service", lambda name=service: helpers.serve(name, self._folder))
         for pipe in plan.pipes:
@@ -67,6 +71,12 @@ class Supervisor:
             for actor in pipe.actors:
                 waits = actor.node.gates or not actor.inputs
                 self._fork(actor.name, "actor", self._host(pipe, actor), waits=waits)
+
+    def accompany(self, watcher: Watcher, card: Card) -> None:
+        """Fork, before `start`, a process that looks at the run; its end is not that of the run."""
+        self._watchers += watcher.last_word
+        self._fork(watcher.name, "watcher", lambda: watcher.serve(card))
+        watcher.close()
 
     def fileno(self) -> int:
         """Return a handle that is readable when `step` has something to do."""
@@ -159,6 +169,9 @@ class Supervisor:
         self.cut()
 
     def _helper_ended(self, child: Child, code: int) -> None:
+        if child.kind == "watcher":
+            log.warning('msg="no more figures, data flow on" process=%s code=%s', child.name, code)
+            return
         if child.kind == "broker":
             log.warning('msg="the broker has gone, data flow on" code=%s', code)
             return

@@ -67,7 +67,7 @@ class Processor(ProcessorBase):
         self._rate = _rate(rate)
         self._latest = latest
         self._ear: Ear | None = None
-        self._counts: dict[str, int] = {}
+        self._counts: dict[str, int | float] = {}
 
     async def startup(self) -> None:
         """Find the bus and begin to listen.
@@ -83,13 +83,13 @@ class Processor(ProcessorBase):
         from camagick_broker.listener import Listener
         from camagick_broker.running import actor_of, find
 
-        card = find(self._bus)
-        if card.run.hex() == self.placement.run:
-            raise BadOption(f"tap: {self._bus} is this very run: it would wait for itself")
+        # Not one's own bus: it would wait for itself.
+        card = find(self._bus, but=bytes.fromhex(self.placement.run))
         member = actor_of(card, self._actor)
         _check_output(card, member)
-        latest = not self.placement.alone if self._latest is None else bool(self._latest)
-        self._ear = Ear(Listener(card, member, self._rate), latest=latest)
+        if self._latest is None:
+            self._latest = not self.placement.alone
+        self._ear = Ear(Listener(card, member, self._rate), latest=bool(self._latest))
 
     async def ready(self) -> None:
         """Wait for a message, or for the end."""
@@ -113,7 +113,9 @@ class Processor(ProcessorBase):
             if body is not None:
                 if context is not None:
                     _fill(context, body.context)
-                return _fill(Data(), body.data)
+                made = Data()
+                _fill(made, body.data)
+                return made
         if ear is not None:
             ear.take()  # which raises what ended it
         raise EndOfData
@@ -157,10 +159,9 @@ def _check_output(card: Card, member: Member) -> None:
     )
 
 
-def _fill(data: Any, entries: Sequence[Entry]) -> Any:
-    """Put the values of a message into `data`, as made here: numbers of another bus mean nothing."""
+def _fill(data: Any, entries: Sequence[Entry]) -> None:
+    """Put the values of a message into `data`, as made here: another bus's numbers mean nothing."""
     for entry in entries:
         data[entry.tag] = entry.value
         if entry.attributes and isinstance(data, Data):
             data.describe(entry.tag, entry.attributes)
-    return data
