@@ -64,12 +64,14 @@ class Desk:
 
     def tap(self, peer: bytes, number: Any) -> None:
         """Ask an actor to let others listen; to be repeated by the listener, as a sign of life."""
-        known = type(number) is int and number in self._directory.names
-        if known:
-            self._remember(peer)
-            if number in self._peers:
-                self._tell(self._peers[number], {"op": "tap"})
-        self._tell(peer, {"op": "tap", "known": known})
+        if type(number) is not int or number not in self._directory.names:
+            return
+        self._remember(peer)
+        figures = self._directory.statistics.get(number, {})
+        ended = figures.get("seq") if figures.get("final") else None
+        if ended is None and number in self._peers:
+            self._tell(self._peers[number], {"op": "tap"})
+        self._tell(peer, {"op": "tap", "ended": ended})
 
     @property
     def may_part(self) -> bool:

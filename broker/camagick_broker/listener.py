@@ -156,16 +156,18 @@ class Listener:
                 self._refusals.note("broker", error)
                 continue
             self._heard_at = time.monotonic()
-            if content["op"] == "over" and self._part_at is None:
-                self._part_at = time.monotonic() + _REST_S
-                self._note_end(content)
+            if content["op"] == "over":
+                figures = content.get("statistics")
+                mine = figures.get(self._actor.number) if isinstance(figures, dict) else None
+                self._note_end(mine.get("seq") if isinstance(mine, dict) else None)
+            elif type(content.get("ended")) is int:
+                self._note_end(content["ended"])
 
-    def _note_end(self, content: dict[str, Any]) -> None:
-        """Note how far the actor came, should its own end have found no room."""
-        figures = content.get("statistics")
-        mine = figures.get(self._actor.number) if isinstance(figures, dict) else None
-        seq = mine.get("seq") if isinstance(mine, dict) else None
-        self._end = seq if isinstance(seq, int) else None
+    def _note_end(self, seq: Any) -> None:
+        """Note how far the actor came: its own end may have found no room here."""
+        if self._part_at is None:
+            self._part_at = time.monotonic() + _REST_S
+            self._end = seq if type(seq) is int else None
 
     def _receive(self) -> list[Heard]:
         heard = []

@@ -27,7 +27,7 @@ _LINGER_MS = 500
 #: What may queue for a broker that has gone, or for a peer that asks it and does not listen.
 _CONTROL_MESSAGES = 1000
 _CONTROL_BYTES = 1 << 24
-#: What may queue at each end of a tap, in messages.
+#: What may queue at the listener's end of a tap, in messages.
 _TAP_MESSAGES = 3
 
 
@@ -174,10 +174,18 @@ class Port:
         _bind(socket, address)
         return self._outlet(socket, reads=True)
 
-    def bind_tap(self, address: str) -> Outlet:
-        """Return an XPUB that drops what a slow listener cannot take; nobody waits for it."""
+    def bind_tap(self, address: str, most: int) -> Outlet:
+        """Return an XPUB that drops what a slow listener cannot take; nobody waits for it.
+
+        Parameters
+        ----------
+        address
+            Where others listen.
+        most
+            Messages that may queue for each of them.
+        """
         socket = self._socket(zmq.XPUB)
-        socket.linger, socket.sndhwm = 0, _TAP_MESSAGES
+        socket.linger, socket.sndhwm = 0, most
         socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         _bind(socket, address)
         return Outlet(socket)

@@ -6,6 +6,7 @@ There is no socket before somebody asks for one, and none after everybody has le
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 #: How long a tap without any listener stays open.
 QUIET_S = 2.0
 _MOST_TOPICS = 64
+#: What may queue for each listener: so many bytes, within these bounds of messages.
+_QUEUE_BYTES = 1 << 24
+_FEWEST, _MOST = 3, 256
 _KIND_AT = 5  # the byte of a prefix that says what the message is
 
 
@@ -47,50 +51,76 @@ class Tap:
         self._wiring = wiring
         self._address = tap_address(wiring.bus_dir, wiring.number)
         self._outlet: Outlet | None = None
+        self._wanted = False
         self._opened = 0
+        self._largest = 0
         self._quiet_since = 0.0
         self._topics: dict[bytes, Schedule] = {}
         self._listeners: dict[bytes, int] = {}
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a socket."""
-        return self._outlet is not None
+        """Whether somebody wants to listen."""
+        return self._wanted
 
     def open(self) -> None:
-        """Let others listen, for as long as somebody does."""
-        if self._outlet is not None or not self._wiring.consumers:
-            return
-        try:
-            self._outlet = self._port.bind_tap(self._address)
-        except OSError as error:  # it may never hurt
-            log.warning('msg="cannot be tapped: %s" actor=%s', error, self._wiring.name)
-            return
-        self._opened = time.monotonic_ns()
-        self._quiet_since = time.monotonic()
+        """Let others listen, for as long as somebody does; from the next message on."""
+        self._wanted = bool(self._wiring.consumers)
 
     def offer(self, message: ToConsumers) -> None:
         """Hand a message of this actor's output to whoever listens; never wait, never keep it."""
-        if self._outlet is None or message.consumer is not None:  # or one that is sent again
+        if not self._wanted or message.consumer is not None:  # or one that is sent again
             return
-        self._hear(self._outlet)
         frames = message.frames
+        outlet = self._fitting(sum(memoryview(frame).nbytes for frame in frames))
+        if outlet is None:
+            return
+        self._hear(outlet)
         now, is_end = time.monotonic(), frames[0][_KIND_AT] == Kind.END
         for topic, schedule in self._topics.items():
             if is_end or schedule.is_due(now):
                 stamp = stamped(topic, self._opened, schedule.offered)
-                self._outlet.offer([stamp, *frames])
+                outlet.offer([stamp, *frames])
                 schedule.offered += 1
 
     def watch(self, now: float) -> None:
         """Close the tap when nobody has listened for a while; to be called now and then."""
-        if self._outlet is None:
+        if not self._wanted:
             return
-        self._hear(self._outlet)
+        outlet = self._fitting(0)
+        if outlet is not None:
+            self._hear(outlet)
         if not self._topics and now > self._quiet_since + QUIET_S:
+            self._wanted = False
+            self._close()
+
+    def _fitting(self, size: int) -> Outlet | None:
+        """Return the socket, whose queue fits messages of so many bytes; None where none can be."""
+        if self._outlet is not None and size > self._largest:
+            self._close()  # too many of these would queue: listeners connect again
+        if self._outlet is None:
+            self._bind(size)
+        return self._outlet
+
+    def _bind(self, size: int) -> None:
+        most = min(max(_QUEUE_BYTES // max(size, 1), _FEWEST), _MOST) if size else _FEWEST
+        try:
+            self._outlet = self._port.bind_tap(self._address, most)
+        except OSError as error:  # it may never hurt
+            log.warning('msg="cannot be tapped: %s" actor=%s', error, self._wiring.name)
+            self._wanted = False
+            return
+        self._largest = 4 * _QUEUE_BYTES // most if most > _FEWEST else sys.maxsize
+        self._opened = time.monotonic_ns()
+        self._quiet_since = time.monotonic()
+
+    def _close(self) -> None:
+        if self._outlet is not None:
             self._outlet.socket.close(0)
             self._outlet = None
             Path(self._address.removeprefix("ipc://")).unlink(missing_ok=True)  # libzmq does not
+        self._topics.clear()
+        self._listeners.clear()
 
     def _hear(self, outlet: Outlet) -> None:
         for frames in self._port.receive(outlet.socket):
