@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -41,7 +42,7 @@ def caspy(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 
 class Run:
-    """A run in the background, killed at the end if it is still there.
+    """A run in the background, ended with its block if it is still there.
 
     Parameters
     ----------
@@ -64,6 +65,9 @@ class Run:
     def __exit__(self, *_: object) -> None:
         children = psutil.Process(self.process.pid).children() if self.running else []
         if self.running:
+            self.interrupt()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(5.0)
             self.process.kill()
         self.process.wait(DEADLINE_S)
         psutil.wait_procs(children, timeout=DEADLINE_S)  # they die with it

@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 SILENT_S = 3.5
 #: Figures that are shown under a name of their own; what else a processor counts is passed on.
 _KNOWN = frozenset(
-    {"seq", "busy_s", "lifetime_s", "pid", "resends", "restarts", "incarnation", "final", "op"}
+    {
+        "seq",
+        "busy_s",
+        "lifetime_s",
+        "pid",
+        "resends",
+        "restarts",
+        "incarnation",
+        "final",
+        "op",
+        "in",
+        "out",
+        "refused",
+    }
 )
 
 
@@ -106,9 +119,10 @@ def _row(actor: Member, status: Mapping[str, Any]) -> Row:
     number = actor.number
     entry, now = _part(status, "actors", number), _part(status, "statistics", number)
     before = _part(status, "before", number)
-    span = _number(now, "lifetime_s") - _number(before, "lifetime_s")
-    if not before or span <= 0 or before.get("pid") != now.get("pid"):
-        before, span = now, 1.0  # just started, or restarted: nothing to compare with
+    its_own = before.get("pid") == now.get("pid")
+    if before and not (its_own and _number(now, "lifetime_s") > _number(before, "lifetime_s")):
+        before = now  # it was restarted: nothing to compare with
+    span = (_number(now, "lifetime_s") - _number(before, "lifetime_s")) or 1.0
     incarnation = int(_number(entry, "incarnation"))
     return Row(
         number, actor.name, _state(number, now, status),
@@ -116,10 +130,10 @@ def _row(actor: Member, status: Mapping[str, Any]) -> Row:
         seq=int(_number(now, "seq")),
         messages_in=int(_input(now, "messages")), bytes_in=int(_input(now, "bytes")),
         messages_out=int(_output(now, "messages")), bytes_out=int(_output(now, "bytes")),
-        rate=max(0.0, _number(now, "seq") - _number(before, "seq")) / span,
-        rate_in=max(0.0, _input(now, "bytes") - _input(before, "bytes")) / span,
-        rate_out=max(0.0, _output(now, "bytes") - _output(before, "bytes")) / span,
-        busy=min(1.0, max(0.0, _number(now, "busy_s") - _number(before, "busy_s")) / span),
+        rate=max(0.0, (_number(now, "seq") - _number(before, "seq")) / span),
+        rate_in=max(0.0, (_input(now, "bytes") - _input(before, "bytes")) / span),
+        rate_out=max(0.0, (_output(now, "bytes") - _output(before, "bytes")) / span),
+        busy=min(1.0, max(0.0, (_number(now, "busy_s") - _number(before, "busy_s")) / span)),
         busy_s=_number(now, "busy_s"),
         latency_s=max((_number(one, "latency_s") for one in _inputs(now)), default=0.0),
         kept=int(_output(now, "kept")),

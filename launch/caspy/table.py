@@ -62,6 +62,25 @@ COLUMNS = (
     Column("missed", True, lambda row: _count(row.own.get("missed", 0))),
     Column("restarts", True, lambda row: _count(row.restarts)),
 )
+#: What is left out, in this order, where there is no room for everything.
+_SPARE = ("waiting", "in B/s", "#", "state", "latency ms", "out B/s", "busy")
+_GAP = 2
+
+
+def fitting(rows: Sequence[Row], width: int) -> list[Column]:
+    """Return the columns that have room in a width; first those go in which nothing stands."""
+    columns = list(COLUMNS)
+    empty = [one.title for one in COLUMNS[::-1] if all(one.text(row) == "-" for row in rows)]
+    for title in (*empty, *_SPARE):
+        if _width(rows, columns) <= width:
+            break
+        columns = [column for column in columns if column.title != title]
+    return columns
+
+
+def _width(rows: Sequence[Row], columns: Sequence[Column]) -> int:
+    cells = [max(len(one.title), *(len(one.text(row)) for row in rows)) for one in columns]
+    return sum(cells) + _GAP * (len(cells) - 1)
 
 
 def table(titles: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
@@ -69,10 +88,12 @@ def table(titles: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence
     all_lines = [titles, *lines]
     widths = [max(len(line[place]) for line in all_lines) for place in range(len(titles))]
     return "".join(
-        "  ".join(
+        (" " * _GAP)
+        .join(
             cell.rjust(width) if flush else cell.ljust(width)
             for cell, width, flush in zip(line, widths, right, strict=True)
-        ).rstrip()
+        )
+        .rstrip()
         + "\n"
         for line in all_lines
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from camagick_broker.inquiry import Inquiry
 from camagick_broker.running import fate, find
 from caspy import figures
-from caspy.table import COLUMNS, actors_table, clock, command_of
+from caspy.table import actors_table, clock, command_of, fitting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,11 +107,11 @@ def _on_screen(card: Card, keys: TextIO) -> str:
             return not left
 
         for found, answers in looks(card, wait):
-            live.update(_screen(card, found, answers), refresh=True)
+            live.update(_screen(card, found, answers, live.console.width), refresh=True)
     return "" if left else _last_words(card)
 
 
-def _screen(card: Card, found: list[Row], answers: bool) -> Any:
+def _screen(card: Card, found: list[Row], answers: bool, width: int) -> Any:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -120,12 +120,13 @@ def _screen(card: Card, found: list[Row], answers: bool) -> Any:
     head.append(f"  {figures.iterations(card, found)} iterations", style="not bold")
     if not answers:
         head.append("  its broker does not answer", style="bold red")
-    grid = Table(box=None, pad_edge=False, header_style="reverse")
-    for column in COLUMNS:
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="reverse")
+    columns = fitting(found, width)
+    for column in columns:
         grid.add_column(column.title, justify="right" if column.right else "left", no_wrap=True)
     for row in found:
         cells = []
-        for column in COLUMNS:
+        for column in columns:
             cell = column.text(row)
             style = "bold yellow" if column.title in _TROUBLE and cell != "-" else ""
             cells.append(Text(cell, style=style))

@@ -54,7 +54,8 @@ def calls(monkeypatch):
         made.update(options, flows=flows)
         return "the plan"
 
-    def execute(plan):
+    def execute(plan, watchers):
+        assert not watchers
         made["ran"] = plan
         return 7
 
