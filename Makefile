@@ -62,7 +62,7 @@ $(VENV)/.demo: $(VENV)/.venv pyproject.toml
 	@touch $@
 
 $(VENV)/.setup: $(VENV)/.venv pyproject.toml
-	$(PIP) --editable '.[epics,eval,hdf5,plot,zarr]' --group dev --group servers
+	$(PIP) --editable '.[epics,eval,hdf5,metrics,plot,top,zarr]' --group dev --group servers
 	@touch $@ $(VENV)/.demo
 
 # Debian packs venv apart from Python.

@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from camagick_broker.inquiry import Inquiry
+from camagick_broker.running import read
 from tests.servers.ioc import beacon_sink, free_port, tools
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ _FENCE = re.compile(r"^(?P<mark>`{3,})(?P<language>\w*)\s*$")
 _SKIP = re.compile(r"<!-- not run: (?P<reason>.+) -->")
 _NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
 _LOG = re.compile(r"(WARNING|ERROR):")
-_ENDS = ("-count", "-plan", "-save", "-list-all", "-h", "-version", "?", "|")
+_ENDS = ("-count", "-plan", "-save", "-list-all", "-h", "-version", "?", "|", "-ls", "-stop")
 _C_TOOLS = ("caget", "caput", "camonitor")
 _H5LS = """
 import sys, h5py
@@ -239,7 +241,9 @@ class Shell:
 
     def __init__(self, folder: Path, env: Mapping[str, str], ports: Mapping[str, str]) -> None:
         self.folder = folder
-        self._env, self._ports = {**env, "HOME": str(folder)}, ports
+        # Buses of its own, so that documents may be run in parallel.
+        own = {"HOME": str(folder), "XDG_RUNTIME_DIR": os.environ["XDG_RUNTIME_DIR"]}
+        self._env, self._ports = {**env, **own}, ports
         self._last = 0
         shutil.copytree(
             ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__")
@@ -271,6 +275,8 @@ class Shell:
                 if command.text.endswith("&"):
                     started.append(self._start(command.text.rstrip("& ")))
                     stack.callback(started[-1].close)
+                    if bus := re.search(r"-bus (\S+)", command.text):
+                        until_running(bus[1], started[-1])
                 elif command.text == "echo $?":
                     assert command.expected == (str(self._last),), f"exit code {self._last}"
                 elif not command.text.startswith("source "):
@@ -316,6 +322,21 @@ def until_there(pv: str, env: Mapping[str, str]) -> None:
         [caget, "-w", "1", pv], env=dict(env), capture_output=True, check=False, timeout=DEADLINE
     ).returncode:
         assert time.monotonic() < end, f"{pv} does not answer"
+
+
+def until_running(bus: str, process: Running) -> None:
+    """Wait until a bus runs, so that the commands behind it find it, and figures with it."""
+    folder = Path(process.env["XDG_RUNTIME_DIR"]) / "caspy" / bus
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        card = read(folder)
+        if card is not None:
+            with Inquiry(card.run, folder) as inquiry:
+                status = inquiry.status(1.0) or {}
+            if len(status.get("before", ())) == len(card.actors):
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"bus {bus} does not run")
 
 
 class _Expected:

@@ -25,18 +25,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def _break(owner: Any, name: str, function: Callable[..., Any]) -> None:
+    setattr(owner, name, function)
+
+
 def hop_by_hop() -> None:
     """Acknowledge what has arrived, not what has ended."""
 
     def low(self: ActorProtocol, edge: Any) -> int:
         return int(edge.expected)
 
-    ActorProtocol._low = low  # type: ignore[method-assign]
+    _break(ActorProtocol, "_low", low)
 
 
 def no_replay() -> None:
     """Send nothing again to a consumer that was restarted, nor to one that asks."""
-    OutEdge.since = lambda _self, _seq: []  # type: ignore[method-assign]
+    _break(OutEdge, "since", lambda _self, _seq: [])
 
 
 def no_hello() -> None:
@@ -49,7 +53,7 @@ def no_hello() -> None:
         if head is None or head.kind is not Kind.HELLO or head.incarnation == 1:
             real(self, effect)
 
-    Links.send = send  # type: ignore[method-assign]
+    _break(Links, "send", send)
 
 
 def lost_acknowledgements() -> None:
@@ -62,18 +66,18 @@ def lost_acknowledgements() -> None:
         if not state or chance.random() > 0.1:
             real(self, effect)
 
-    Links.send = send  # type: ignore[method-assign]
-    Probe.is_due = lambda *_: False  # type: ignore[method-assign]
+    _break(Links, "send", send)
+    _break(Probe, "is_due", lambda *_: False)
 
 
 def no_journal() -> None:
     """Keep nothing of what cannot be made again."""
-    Journal.write = lambda *_: None  # type: ignore[method-assign]
+    _break(Journal, "write", lambda *_: None)
 
 
 def told_before_written() -> None:
     """Tell the producers what has ended, and never write it down."""
-    ActorProtocol._note = lambda _self: None  # type: ignore[method-assign]
+    _break(ActorProtocol, "_note", lambda _self: None)
 
 
 def not_committed() -> None:
@@ -83,7 +87,7 @@ def not_committed() -> None:
         self._uncommitted = 0
         self._call("committed", self.row.made)
 
-    HandOver.commit = commit  # type: ignore[method-assign]
+    _break(HandOver, "commit", commit)
 
 
 def unlucky() -> None:
@@ -99,13 +103,13 @@ def unlucky() -> None:
         self._uncommitted = 0
         self._call("committed", self.row.made)
 
-    HandOver.commit = commit  # type: ignore[method-assign]
+    _break(HandOver, "commit", commit)
 
 
 def forgetful_files() -> None:
     """Look at nothing that a file says of what it has."""
     unlucky()
-    record.Record.has = lambda *_: False  # type: ignore[attr-defined]
+    _break(record.Record, "has", lambda *_: False)
 
 
 MUTANTS: dict[str, Callable[[], None]] = {

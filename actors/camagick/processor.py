@@ -174,6 +174,10 @@ class ProcessorBase:
             where it has not done as many.
         """
 
+    def figures(self) -> Mapping[str, int | float]:
+        """Return what it has counted, for the statistics of the run; another thread asks."""
+        return {}
+
     def due(self) -> float:
         """Return how many seconds the next call has to wait for its time (0: none)."""
         return 0.0

@@ -137,6 +137,21 @@ def clean_up() -> None:
                 os.close(number)
 
 
+def is_held(folder: Path) -> bool:
+    """Tell whether a bus is running in this folder: a process of it holds the lock."""
+    try:
+        number = os.open(folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(number)
+    return False
+
+
 def data_address(bus_dir: str, number: int) -> str:
     """Where actor `number` hands out its output."""
     return f"ipc://{bus_dir}/{number}.d"
@@ -150,6 +165,11 @@ def back_address(bus_dir: str, number: int) -> str:
 def loop_address(bus_dir: str, number: int) -> str:
     """Where head `number` takes what gates, last actors and other heads have to say."""
     return f"ipc://{bus_dir}/{number}.l"
+
+
+def tap_address(bus_dir: str, number: int) -> str:
+    """Where actor `number` lets others listen, while somebody does."""
+    return f"ipc://{bus_dir}/{number}.t"
 
 
 def broker_address(bus_dir: str) -> str:

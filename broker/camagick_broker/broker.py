@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from camagick_broker.address import broker_address
 from camagick_broker.control import hear, say
+from camagick_broker.desk import Desk
 from camagick_broker.directory import Directory
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.port import Outlet, Port
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PATIENCE_S = 10.0
+#: How long to wait, at the end, for the last figures of actors, where somebody wants them.
+_LAST_WORDS_S = 1.0
 
 
 class Broker:
@@ -30,13 +33,18 @@ class Broker:
         Identity of the run; folder of the bus.
     names
         Number and name of every actor.
+    watchers
+        How many want to be told the end: it waits a little for those that have not asked yet.
     """
 
-    def __init__(self, run: bytes, bus_dir: str, names: Mapping[int, str]) -> None:
+    def __init__(
+        self, run: bytes, bus_dir: str, names: Mapping[int, str], watchers: int = 0
+    ) -> None:
         self._run = run
         self._directory = Directory(names)
         self._peers: dict[int, bytes] = {}
         self._refusals = Refusals("broker")
+        self._desk = Desk(self._directory, self._peers, self._tell, watchers)
         self._port = Port()
         try:
             self._outlet: Outlet = self._port.bind_router(broker_address(bus_dir))
@@ -44,26 +52,38 @@ class Broker:
             self._port.close()
             raise
 
-    def serve(self, stopped: Callable[[], bool]) -> None:
-        """Answer until `stopped`."""
+    def serve(self, stopped: Callable[[], bool], orphaned: Callable[[], bool] = bool) -> None:
+        """Answer until `stopped`; tell those who watch how it has ended, unless `orphaned`."""
         complain_at = time.monotonic() + _PATIENCE_S
         try:
             while not stopped():
-                if self._port.wait(200):
-                    for frames in self._port.receive(self._outlet.socket):
-                        self._hear([frame.bytes for frame in frames])
+                self._listen(200)
                 if not self._directory.going and time.monotonic() > complain_at:
                     complain_at += 6 * _PATIENCE_S
                     log.warning(
                         'msg="not started yet, still waiting" for=%s',
                         ",".join(self._directory.waiting_for),
                     )
+            if not orphaned():
+                self._end()
         finally:
             self._port.close()
 
     def ring(self) -> None:
         """Make `serve` look whether it is stopped; for signal handlers."""
         self._port.ring()
+
+    def _listen(self, timeout_ms: int) -> None:
+        if self._port.wait(timeout_ms):
+            for frames in self._port.receive(self._outlet.socket):
+                self._hear([frame.bytes for frame in frames])
+
+    def _end(self) -> None:
+        """Tell those who watch how the run has ended; all actors have ended before the broker."""
+        deadline = time.monotonic() + _LAST_WORDS_S
+        while not self._desk.may_part and time.monotonic() < deadline:
+            self._listen(20)
+        self._desk.over()
 
     def _hear(self, frames: list[bytes]) -> None:
         try:
@@ -97,12 +117,20 @@ class Broker:
                     self._tell(self._peers[other], {"op": "go"})
 
     def _on_statistics(self, peer: bytes, sender: int, content: dict[str, Any]) -> None:
+        before = self._directory.statistics.get(sender)
         self._directory.report(sender, content)
+        self._desk.reported(sender, before)
         if not self._directory.knows(sender):  # it registered with a broker that was killed
             self._tell(peer, {"op": "who"})
 
     def _on_status(self, peer: bytes, _sender: int, _content: dict[str, Any]) -> None:
-        self._tell(peer, {"op": "status", **self._directory.snapshot()})
+        self._desk.status(peer)
+
+    def _on_watch(self, peer: bytes, _sender: int, _content: dict[str, Any]) -> None:
+        self._desk.watch(peer)
+
+    def _on_tap(self, peer: bytes, _sender: int, content: dict[str, Any]) -> None:
+        self._desk.tap(peer, content.get("actor"))
 
     def _tell(self, peer: bytes, content: dict[str, Any]) -> None:
         self._outlet.send([peer, say(self._run, 0, content)])

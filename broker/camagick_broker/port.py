@@ -27,6 +27,8 @@ _LINGER_MS = 500
 #: What may queue for a broker that has gone, or for a peer that asks it and does not listen.
 _CONTROL_MESSAGES = 1000
 _CONTROL_BYTES = 1 << 24
+#: What may queue at the listener's end of a tap, in messages.
+_TAP_MESSAGES = 3
 
 
 class Outlet:
@@ -46,6 +48,10 @@ class Outlet:
         """Send now, or as soon as there is room."""
         if self.waiting or not self._try(frames):
             self.waiting.append(frames)
+
+    def offer(self, frames: list[Any]) -> None:
+        """Send now, or not at all."""
+        self._try(frames)
 
     def flush(self) -> None:
         """Send what waits, as far as there is room."""
@@ -167,6 +173,31 @@ class Port:
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         _bind(socket, address)
         return self._outlet(socket, reads=True)
+
+    def bind_tap(self, address: str, most: int) -> Outlet:
+        """Return an XPUB that drops what a slow listener cannot take; nobody waits for it.
+
+        Parameters
+        ----------
+        address
+            Where others listen.
+        most
+            Messages that may queue for each of them.
+        """
+        socket = self._socket(zmq.XPUB)
+        socket.linger, socket.sndhwm = 0, most
+        socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        _bind(socket, address)
+        return Outlet(socket)
+
+    def connect_tap(self, address: str, topic: bytes) -> zmq.Socket[bytes]:
+        """Return a SUB that takes what a tap offers under a topic."""
+        socket = self._socket(zmq.SUB)
+        socket.linger, socket.rcvhwm = 0, _TAP_MESSAGES
+        socket.setsockopt(zmq.SUBSCRIBE, topic)
+        socket.connect(address)
+        self._poller.register(socket, zmq.POLLIN)
+        return socket
 
     def receive(self, socket: zmq.Socket[bytes], most: int = 64) -> Iterator[list[zmq.Frame]]:
         """Yield what has arrived, without copies, at most `most` messages."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from camagick_broker import address
 from camagick_broker.control import hear
 from camagick_broker.errors import RemoteProtocolError
-from camagick_broker.events import Deliver
+from camagick_broker.events import Deliver, ToConsumers
 from camagick_broker.ledger import Row
 from camagick_broker.links import Links
 from camagick_broker.neighbours import Neighbours, Probe
@@ -18,6 +18,7 @@ from camagick_broker.port import Port
 from camagick_broker.protocol import ActorProtocol
 from camagick_broker.reception import Reception, take_apart
 from camagick_broker.refusals import Refusals
+from camagick_broker.tap import Tap
 from camagick_broker.wire import Kind
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Station:
         except BaseException:
             self._port.close()
             raise
+        self._tap = Tap(self._port, wiring, self._refusals)
         self._listen()
 
     # For the processor's thread and signal handlers
@@ -117,7 +119,7 @@ class Station:
             while not (self._cut or self._may_part()) or self._calls:
                 self._work(self._wait())
                 self._watch_the_clock()
-            self._report()
+            self._report(final=True)
             if not self._cut:
                 self._links.flush()
         finally:
@@ -185,6 +187,7 @@ class Station:
             self._report()
         else:
             self._register()  # the broker may be a new one
+        self._tap.watch(time.monotonic())
 
     def _carry_out(self) -> None:
         for effect in self._protocol.take_effects():
@@ -192,6 +195,8 @@ class Station:
                 self._deliver(effect.item)
             else:
                 self._links.send(effect)
+                if self._tap.is_open and isinstance(effect, ToConsumers):
+                    self._tap.offer(effect)
 
     def _note_started(self) -> None:
         self._started = True
@@ -218,12 +223,12 @@ class Station:
             "ready": self._said_ready, "going": self._going,
         })  # fmt: skip
 
-    def _report(self) -> None:
+    def _report(self, *, final: bool = False) -> None:
         if self._links.broker.waiting:  # the broker has gone: nobody wants it
             return
         out = self._protocol.out
         self._links.tell_broker({
-            "op": "statistics",
+            "op": "statistics", "final": final,
             **self._figures(),
             "out": {"messages": self._links.messages, "bytes": self._links.bytes,
                     "kept": out.kept if out is not None else 0,
@@ -283,6 +288,8 @@ class Station:
         elif content["op"] == "go" and not self._going:
             self._going = True
             self._protocol.run()
+        elif content["op"] == "tap":
+            self._tap.open()
 
     def _on_directory(self, actors: Any) -> None:
         renewed = self._neighbours.renewed(actors)

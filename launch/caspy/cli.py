@@ -1,4 +1,4 @@
-"""The command line: the only file of the launcher that prints.
+"""The command line: with `caspy.visit`, the only files of the launcher that print.
 
 What costs time to import is imported where it is used: ``caspy -h`` answers at once.
 """
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from caspy.build import Built
     from caspy.recipe import Flow
+    from caspy.watchers import Watcher
 
 _SUMMARY = """Plug devices, processing, plots and storage together.
 
@@ -39,6 +40,7 @@ Examples:
   caspy --from-epics ?            what this source does, and its options
   caspy -list-all                 all sources, pipes and sinks
   caspy -yaml ad-hoc.spy          run a recipe; -save FILE writes one
+  caspy -ls                       what is running; -top BUS, -stop BUS
 """
 
 _FORMATS = click.Choice(command_line.OPTIONS["plan"].choices)
@@ -96,10 +98,15 @@ class _Launcher(click.Command):
 @click.option("-plan", type=_FORMATS, help="Show actors, edges and window; run nothing.")
 @click.option("-window", type=_FROM_1, default=8, metavar="N", help="Iterations at once (8).")
 @click.option("-count", type=_FROM_1, metavar="N", help="End after N iterations.")
-@click.option("-bus", metavar="NAME", help="Name of the run, as ps shows it.")
+@click.option("-bus", metavar="NAME", help="Name of the run, as ps and -ls show it.")
 @click.option("-restart", type=_FROM_0, default=3, metavar="N", help="Restarts a minute (3).")
 @click.option("-hang", type=_SECONDS, metavar="SECONDS", help="Kill a processor stuck so long.")
 @click.option("-on-error", type=_ON_ERROR, default="stop", help="When a processor fails (stop).")
+@click.option("-stats", metavar="FILE", help="Write statistics as JSON lines ('-': here).")
+@click.option("-metrics", metavar="PORT", help="Serve metrics to Prometheus at [HOST:]PORT.")
+@click.option("-ls", metavar="[BUS]", help="List running buses, or the actors of one.")
+@click.option("-top", metavar="[BUS]", help="Watch a running bus: rates, queues, losses.")
+@click.option("-stop", metavar="BUS", help="Drain and end a running bus.")
 @click.pass_context
 def _caspy(ctx: click.Context, /, **options: Any) -> int:
     """Do what the options say. Returns the exit code."""
@@ -163,10 +170,27 @@ class _Session:
 
             print(list_all(), end="")
             return 0
+        for name in ("ls", "top", "stop"):
+            if self._options[name] is not None:
+                return self._visit(name, self._options[name])
         pipes = self._recipe()
         if pipes is None:
             return 0
         return self._execute(self._build(pipes))
+
+    def _visit(self, what: str, bus: str) -> int:
+        """Look at a bus that is running, or end it."""
+        if self._words:
+            text = f"-{what} runs nothing: this word is too much"
+            self._problems.append(Problem(text, self._words[0].at))
+        if self._problems:
+            raise _Wrong(self._problems)
+        from caspy import visit
+
+        try:
+            return visit.VISITS[what](bus)
+        except visit.ERRORS as error:
+            raise _Wrong([Problem(str(error), self._at[what])]) from error
 
     def _recipe(self) -> list[Flow] | None:
         """Return the pipes asked for; None where the user asked for help, and got it."""
@@ -235,10 +259,23 @@ class _Session:
         from caspy.policy import Policy
 
         policy = Policy(options["restart"], options["hang"], options["on_error"])
+        watchers = [make for make in map(self._watcher, ("metrics", "stats")) if make is not None]
         try:
-            return int(execute(plan, policy))
+            return int(execute(plan, policy, watchers))
         except PlanError as error:
             raise _Wrong([Problem(str(error))]) from error
+
+    def _watcher(self, name: str) -> Watcher | None:
+        """Return what looks at the run as an option asks for; raises where that cannot be."""
+        value = self._options[name]
+        if value is None:
+            return None
+        from caspy import watchers
+
+        try:
+            return {"stats": watchers.statistics, "metrics": watchers.metrics}[name](value)
+        except PlanError as error:
+            raise _Wrong([Problem(str(error), self._at[name])]) from error
 
 
 def _save(text: str, target: str, at: At) -> None:

@@ -7,21 +7,24 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+from camagick_broker import running
 from camagick_broker.address import bus_folder, clean_up
 from camagick_broker.errors import AddressError
+from caspy.card import make_card
 from caspy.errors import PlanError
 from caspy.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from caspy.plan import Plan
     from caspy.policy import Policy
+    from caspy.watchers import Watcher
 
 _INTERRUPTED = 130
 
 
-def execute(plan: Plan, policy: Policy | None = None) -> int:
+def execute(plan: Plan, policy: Policy | None = None, watchers: Sequence[Watcher] = ()) -> int:
     """Run a plan until it ends, or until Ctrl-C; return the exit code.
 
     Parameters
@@ -30,6 +33,8 @@ def execute(plan: Plan, policy: Policy | None = None) -> int:
         What to run.
     policy
         What to do when actors die or fail.
+    watchers
+        What looks at it meanwhile.
 
     Returns
     -------
@@ -45,6 +50,9 @@ def execute(plan: Plan, policy: Policy | None = None) -> int:
     interrupts: list[int] = []
     with _signals(interrupts) as bell, opened(plan, policy) as supervisor:
         supervisor.watch(bell)
+        card = make_card(plan)
+        for watcher in watchers:
+            supervisor.accompany(watcher, card)
         supervisor.start()
         while supervisor.step(0.5):
             if len(interrupts) > 1:
@@ -60,6 +68,7 @@ def opened(plan: Plan, policy: Policy | None = None) -> Iterator[Supervisor]:
     try:
         clean_up()
         with bus_folder(plan.bus) as folder:
+            running.write(folder, make_card(plan))
             supervisor = Supervisor(plan, folder, policy)
             try:
                 yield supervisor

@@ -8,13 +8,19 @@ import importlib
 import os
 import shutil
 import signal
+import time
+from pathlib import Path
 from typing import Any
 
+from camagick_broker import running
 from camagick_broker.broker import Broker
 from caspy.process import HELD
 
+#: How long the folder of a run that was killed says so, before it is removed.
+_MOURN_S = 3.0
 
-def serve_broker(run: bytes, folder: str, names: dict[int, str]) -> int:
+
+def serve_broker(run: bytes, folder: str, names: dict[int, str], watchers: int = 0) -> int:
     """Be the broker of a bus until SIGTERM; return the exit code.
 
     It gets that signal also when the launcher has been killed, and then nobody but it is left to
@@ -22,7 +28,7 @@ def serve_broker(run: bytes, folder: str, names: dict[int, str]) -> int:
     """
     launcher = os.getppid()
     stopped: list[int] = []
-    broker = Broker(run, folder, names)
+    broker = Broker(run, folder, names, watchers)
 
     def stop(number: int, _: Any) -> None:
         stopped.append(number)
@@ -30,8 +36,14 @@ def serve_broker(run: bytes, folder: str, names: dict[int, str]) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
-    broker.serve(lambda: bool(stopped))
-    if os.getppid() != launcher:
+
+    def orphaned() -> bool:
+        return os.getppid() != launcher
+
+    broker.serve(lambda: bool(stopped), orphaned)
+    if orphaned():
+        running.mark_killed(Path(folder))
+        time.sleep(_MOURN_S)
         shutil.rmtree(folder, ignore_errors=True)
     return 0
 

@@ -20,7 +20,9 @@ from caspy.watchdog import Watchdog
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from camagick_broker.running import Card
     from caspy.plan import Plan
+    from caspy.watchers import Watcher
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class Supervisor:
         self._due: dict[int | str, tuple[float, int]] = {}
         self._progressed = 0
         self.exit_code = 0
+        self._watchers = 0
         self._draining_since: float | None = None
         self._said = False
         self._cut_at: float | None = None
@@ -67,6 +70,13 @@ class Supervisor:
             self._start_helper(service)
         for number in self._crew.numbers:
             self._start_actor(number, 1)
+
+    def accompany(self, watcher: Watcher, card: Card) -> None:
+        """Fork, before `start`, a process that looks at the run; its end is not that of the run."""
+        self._watchers += watcher.last_word
+        pid = fork(f"caspy: {self._plan.bus}/{watcher.name}", lambda: watcher.serve(card))
+        self._keep(Child(watcher.name, pid, "watcher"))
+        watcher.close()
 
     def fileno(self) -> int:
         """Return a handle that is readable when `step` has something to do."""
@@ -147,7 +157,7 @@ class Supervisor:
         folder, plan = self._folder, self._plan
         if name == "broker":
             names = {actor.number: actor.name for actor in plan.actors}
-            return lambda: helpers.serve_broker(plan.run, folder, names)
+            return lambda: helpers.serve_broker(plan.run, folder, names, self._watchers)
         return lambda: helpers.serve(name, folder)
 
     def _keep(self, child: Child) -> None:
@@ -211,6 +221,9 @@ class Supervisor:
         self._due[number] = (now + delay_s, child.incarnation + 1)
 
     def _helper_ended(self, child: Child, code: int) -> None:
+        if child.kind == "watcher":
+            log.warning('msg="no more figures, data flow on" process=%s code=%s', child.name, code)
+            return
         now = time.monotonic()
         delay_s = self._deaths.note(child.name, now)
         if delay_s is not None:

@@ -60,7 +60,14 @@ OPTIONS = {
     "restart": Takes("always"),
     "hang": Takes("always"),
     "on-error": Takes("always"),
+    "ls": Takes("perhaps"),
+    "top": Takes("perhaps"),
+    "stop": Takes("always"),
+    "stats": Takes("always"),
+    "metrics": Takes("always"),
 }
+#: Beginnings that mean one option, though others begin so as well.
+SHORT = {"l": "list-all", "s": "save"}
 
 
 class Given(NamedTuple):
@@ -150,6 +157,8 @@ def _complete(text: str, at: At) -> str | Problem:
     """Return the one option that `text` is the beginning of."""
     if text in OPTIONS:
         return text
+    if text in SHORT:
+        return SHORT[text]
     fitting = [name for name in OPTIONS if name.startswith(text)]
     if len(fitting) == 1:
         return fitting[0]

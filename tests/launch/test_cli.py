@@ -55,7 +55,8 @@ def calls(monkeypatch):
         made.update(options, flows=flows)
         return "the plan"
 
-    def execute(plan, policy):
+    def execute(plan, policy, watchers):
+        assert not watchers
         made.update(ran=plan, policy=policy)
         return 7
 

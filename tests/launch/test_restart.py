@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from camagick_broker import running
 from camagick_broker.broker import ask
 from tests.launch.test_supervisor import ENDLESS, first_line, rest, run, start, titles, wait_for
 
@@ -105,7 +106,7 @@ def test_a_killed_broker_is_replaced_and_data_flow_on() -> None:
     for _ in range(200):
         assert process.stdout.readline()
     wait_for(lambda: titles(process).get("broker", first).pid != first.pid, "a new broker")
-    wait_for(lambda: len(_registered(process)) == 3, "everybody to register again")
+    wait_for(lambda: len(_registered()) == 3, "everybody to register again")
     # Whoever is restarted now hears from the new broker where the others are.
     titles(process)["npfun.2"].kill()
     for _ in range(200):
@@ -116,11 +117,10 @@ def test_a_killed_broker_is_replaced_and_data_flow_on() -> None:
     assert 'msg="killed by SIGKILL, is started again" helper=broker' in err
 
 
-def _registered(process: subprocess.Popen[str]) -> dict[int, dict[str, object]]:
-    folder = os.path.join(os.environ["XDG_RUNTIME_DIR"], "caspy", "brokerless")
-    run_id = bytes.fromhex(json.loads(open(f"{folder}/bus.json").read())["run"])  # noqa: SIM115
+def _registered() -> dict[int, dict[str, object]]:
+    card = running.find("brokerless")
     try:
-        found = ask(run_id, folder)["actors"]
+        found = ask(card.run, str(card.folder))["actors"]
     except TimeoutError:
         return {}
     assert isinstance(found, dict)

@@ -170,6 +170,7 @@ class Host:
 
     def _figures(self) -> dict[str, Any]:
         return {
+            **self.node.figures(),
             "seq": self.hand_over.row.made,
             "restarts": self.wiring.incarnation - 1,
             **self.failures.counts,

@@ -1,0 +1,81 @@
+"""``-ls``: which buses are running, and who is on one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from camagick_broker.inquiry import Inquiry
+from camagick_broker.running import find, running
+from caspy import figures
+from caspy.table import COLUMNS, Column, actors_table, amount, clock, command_of, table
+
+if TYPE_CHECKING:
+    from camagick_broker.running import Card
+    from caspy.figures import Row
+
+_PATIENCE_S = 1.0
+_WANTED = ("#", "actor", "state", "iteration", "1/s", "kept", "restarts")
+
+
+def list_buses() -> str:
+    """Return all running buses, as text.
+
+    Raises
+    ------
+    AddressError
+        Where the folder of all buses cannot be trusted.
+    """
+    cards = running()
+    if not cards:
+        return "no bus is running\n"
+    lines = []
+    for card in cards:
+        status = ask(card)
+        found = figures.rows(card, status)
+        lines.append([
+            card.bus, str(card.pid), clock(card.started), str(len(card.actors)),
+            amount(figures.rate(card, found)), _state(status, found), command_of(card),
+        ])  # fmt: skip
+    titles = ("bus", "pid", "since", "actors", "1/s", "state", "command")
+    return table(titles, lines, (False, True, False, True, True, False, False))
+
+
+def list_actors(name: str) -> str:
+    """Return the actors and edges of one bus, as text.
+
+    Raises
+    ------
+    AddressError
+        When no bus of that name is running.
+    """
+    card = find(name)
+    found = figures.rows(card, ask(card))
+    head = f"{card.bus}: pid {card.pid} on {card.host}, since {clock(card.started)}\n"
+    columns = [column for column in COLUMNS if column.title in _WANTED]
+    columns[2:2] = [Column("pid", True, lambda row: str(row.pid or "-"))]
+    columns += [
+        Column("in", True, lambda row: str(row.messages_in)),
+        Column("out", True, lambda row: str(row.messages_out)),
+        Column("hands on to", False, lambda row: _consumers(card, row)),
+    ]
+    return f"{head}    {command_of(card)}\n{actors_table(found, columns)}"
+
+
+def ask(card: Card, timeout_s: float = _PATIENCE_S) -> dict[str, Any] | None:
+    """Return what the broker of a bus knows; None when it does not answer."""
+    with Inquiry(card.run, card.folder) as inquiry:
+        return inquiry.status(timeout_s)
+
+
+def _state(status: dict[str, Any] | None, found: list[Row]) -> str:
+    if status is None:
+        return "no broker"
+    states = {row.state for row in found}
+    for state in ("starting", "silent"):
+        if state in states:
+            return state
+    return "running"
+
+
+def _consumers(card: Card, row: Row) -> str:
+    return " ".join(actor.name for actor in card.consumers(row.number)) or "-"

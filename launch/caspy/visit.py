@@ -1,0 +1,45 @@
+"""Looking at a bus that is running, from another terminal; beside `caspy.cli`, what prints."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from camagick_broker.errors import AddressError
+from caspy.stop import CannotStop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: What a user can mend.
+ERRORS = (AddressError, CannotStop)
+
+
+def ls(bus: str) -> int:
+    """List the running buses, or the actors of one; return the exit code."""
+    from caspy import buses
+
+    print(buses.list_actors(bus) if bus else buses.list_buses(), end="")
+    return 0
+
+
+def top(bus: str) -> int:
+    """Show a bus as it works; return the exit code."""
+    from caspy.top import top as show
+
+    last_words = show(bus, sys.stdout, sys.stdin)
+    if last_words:
+        print(last_words)
+    return 0
+
+
+def stop(bus: str) -> int:
+    """Drain and end a bus; return the exit code."""
+    from caspy.stop import stop as end
+
+    said, code = end(bus)
+    print(said)
+    return code
+
+
+VISITS: dict[str, Callable[[str], int]] = {"ls": ls, "top": top, "stop": stop}

@@ -1,0 +1,105 @@
+"""Small processes beside a run that look at it: statistics and metrics.
+
+What can go wrong with where they write is found out before the run starts; what goes wrong later
+is theirs alone. They are forked like the broker, so that the launcher keeps neither their threads
+nor their sockets.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, NamedTuple
+
+from caspy.errors import PlanError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from camagick_broker.running import Card
+
+
+class Watcher(NamedTuple):
+    """One of them.
+
+    Attributes
+    ----------
+    name
+        What its process is called.
+    serve
+        Its work; given the card of the run, returns an exit code at SIGTERM.
+    close
+        To be called by the launcher when the process has been forked.
+    last_word
+        Whether the broker has to wait for it, to tell it how the run has ended.
+    """
+
+    name: str
+    serve: Callable[[Card], int]
+    close: Callable[[], None]
+    last_word: bool = False
+
+
+def statistics(target: str) -> Watcher:
+    """Return what writes statistics to a file, '-' for standard output.
+
+    Raises
+    ------
+    PlanError
+        When the file cannot be written.
+    """
+    if target == "-":
+        handle = os.dup(1)
+    else:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        try:
+            handle = os.open(target, flags, 0o666)
+        except OSError as error:
+            raise PlanError(f"cannot write {target}: {error.strerror or error}") from None
+
+    def serve(card: Card) -> int:
+        from caspy.stats import serve as work
+
+        return work(card, handle)
+
+    return Watcher("statistics", serve, lambda: os.close(handle), last_word=True)
+
+
+def metrics(address: str) -> Watcher:
+    """Return what serves metrics to Prometheus at PORT of the loopback, or at HOST:PORT.
+
+    Raises
+    ------
+    PlanError
+        When nobody can listen there, or the library is missing.
+    """
+    from caspy.catalogue import is_installed
+
+    if not is_installed("prometheus_client"):
+        raise PlanError("-metrics needs prometheus_client: pip install '.[metrics]'")
+    listening = _listen(address)
+
+    def serve(card: Card) -> int:
+        from caspy.metrics import serve as work
+
+        return work(card, listening)
+
+    return Watcher("metrics", serve, listening.close)
+
+
+def _listen(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    if not port.isascii() or not port.isdigit() or not 0 <= int(port) < 65536:
+        raise PlanError(f'"{address}" is neither PORT nor HOST:PORT')
+    host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, int(port)))
+        listening.listen(16)
+    except OSError as error:
+        listening.close()
+        reason = error.strerror or error
+        raise PlanError(f"cannot listen at port {port} of {host}: {reason}") from None
+    return listening
