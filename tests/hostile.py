@@ -211,6 +211,6 @@ def corpus(run: bytes, edge: int, seq: int) -> list[tuple[str, list[bytes]]]:
     ]  # fmt: skip
     found += [
         (f"{kind.name} where data belongs", [pack(right._replace(kind=kind))])
-        for kind in Kind if kind not in (Kind.DATA, Kind.END)
+        for kind in Kind if kind not in (Kind.DATA, Kind.END, Kind.PROBE)
     ]  # fmt: skip
     return found

@@ -52,7 +52,7 @@ class Broker:
                 if self._port.wait(200):
                     for frames in self._port.receive(self._outlet.socket):
                         self._hear([frame.bytes for frame in frames])
-                if not self._directory.all_ready and time.monotonic() > complain_at:
+                if not self._directory.going and time.monotonic() > complain_at:
                     complain_at += 6 * _PATIENCE_S
                     log.warning(
                         'msg="not started yet, still waiting" for=%s',
@@ -78,17 +78,28 @@ class Broker:
             self._refusals.note("broker", error)
 
     def _on_register(self, peer: bytes, sender: int, content: dict[str, Any]) -> None:
-        complete = self._directory.register(sender, content)
+        before, news = self._directory.going, self._directory.register(sender, content)
         self._peers[sender] = peer
-        if complete:
+        if news:
             self._tell_all({"op": "directory", "actors": self._directory.actors})
+        self._let_go(sender, before=before)
 
     def _on_ready(self, _peer: bytes, sender: int, _content: dict[str, Any]) -> None:
-        if self._directory.ready(sender):
-            self._tell_all({"op": "go"})
+        before = self._directory.going
+        self._directory.ready(sender)
+        self._let_go(sender, before=before)
 
-    def _on_statistics(self, _peer: bytes, sender: int, content: dict[str, Any]) -> None:
+    def _let_go(self, number: int, *, before: bool) -> None:
+        """Open the barrier for everybody, or, where it is open, for one that has come late."""
+        if self._directory.may_go(number):
+            for other in [number] if before else list(self._peers):
+                if other in self._peers:
+                    self._tell(self._peers[other], {"op": "go"})
+
+    def _on_statistics(self, peer: bytes, sender: int, content: dict[str, Any]) -> None:
         self._directory.report(sender, content)
+        if not self._directory.knows(sender):  # it registered with a broker that was killed
+            self._tell(peer, {"op": "who"})
 
     def _on_status(self, peer: bytes, _sender: int, _content: dict[str, Any]) -> None:
         self._tell(peer, {"op": "status", **self._directory.snapshot()})

@@ -12,8 +12,10 @@ from camagick_broker.errors import RemoteProtocolError
 #: Fields of a registration.
 _FIELDS: dict[str, type[Any]] = {
     "name": str, "pid": int, "incarnation": int, "data": str, "back": str, "loop": str,
-    "multicast": bool,
+    "multicast": bool, "ready": bool, "going": bool,
 }  # fmt: skip
+#: Those that say how far it is, not where.
+_STATES = ("ready", "going")
 _LONGEST_TEXT = 256
 _MOST_FIGURES = 10_000
 _DEEPEST_FIGURES = 4
@@ -26,16 +28,25 @@ class Directory:
     ----------
     names
         Number and name of every actor in the plan.
+
+    Attributes
+    ----------
+    going
+        Everybody was ready once: whoever is restarted since waits for nobody.
     """
 
     def __init__(self, names: Mapping[int, str]) -> None:
         self.names = dict(names)
         self.actors: dict[int, dict[str, Any]] = {}
         self.statistics: dict[int, dict[str, Any]] = {}
+        self.going = False
         self._ready: set[int] = set()
 
     def register(self, number: int, entry: Mapping[str, Any]) -> bool:
-        """Note an actor's addresses; tell whether everybody is known now.
+        """Note an actor's addresses; tell whether there is something new that all should know.
+
+        That is so when everybody is known, or the run goes on. An actor registers again when it, or
+        the broker, was restarted, and now and then until the run goes on.
 
         Raises
         ------
@@ -47,11 +58,19 @@ class Directory:
             value = entry.get(field)
             if type(value) is not kind or (isinstance(value, str) and len(value) > _LONGEST_TEXT):
                 raise RemoteProtocolError(f"unusable registration: {field} is {value!r:.80}")
-        self.actors[number] = {field: entry[field] for field in _FIELDS}
-        return len(self.actors) == len(self.names)
+        before, going = self.actors.get(number), self.going
+        self.actors[number] = {field: entry[field] for field in _FIELDS if field not in _STATES}
+        (self._ready.add if entry["ready"] else self._ready.discard)(number)
+        self.going = going or entry["going"] or self.all_ready
+        changed = self.actors[number] != before or self.going != going
+        return changed and (self.going or len(self.actors) == len(self.names))
+
+    def knows(self, number: int) -> bool:
+        """Tell whether an actor has registered."""
+        return number in self.actors
 
     def ready(self, number: int) -> bool:
-        """Note that an actor could start; tell whether everybody could.
+        """Note that an actor could start; tell whether it may.
 
         Raises
         ------
@@ -60,7 +79,12 @@ class Directory:
         """
         self._check(number)
         self._ready.add(number)
-        return self.all_ready
+        self.going = self.going or self.all_ready
+        return self.going
+
+    def may_go(self, number: int) -> bool:
+        """Tell whether an actor may start."""
+        return self.going and number in self._ready
 
     @property
     def all_ready(self) -> bool:

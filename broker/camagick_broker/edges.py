@@ -2,7 +2,8 @@
 
 A producer keeps every message until all its consumers have said that its iteration has ended
 behind them; a consumer takes exactly the iteration it expects. Acknowledgements are state, not
-events: repeating one, losing one, or getting an old one late does no harm.
+events: repeating one, losing one, or getting an old one late does no harm. Either end may begin
+where a predecessor was killed.
 """
 
 from __future__ import annotations
@@ -12,11 +13,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from camagick_broker.errors import LocalProtocolError
+from camagick_broker.resume import Resume
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Message = TypeVar("Message")
+
+
+#: Beyond every iteration.
+_NEVER = 1 << 63
 
 
 class OutEdge(Generic[Message]):
@@ -26,13 +32,29 @@ class OutEdge(Generic[Message]):
     ----------
     consumers
         Their numbers.
+    resume
+        Where this producer begins, and what its predecessor has made.
+    ahead
+        How far its consumers may be before it, since they had it all from its predecessor.
+
+    Attributes
+    ----------
+    next
+        The iteration that is made next.
+    resends
+        How many messages were asked for again.
     """
 
-    def __init__(self, consumers: Iterable[int]) -> None:
-        self._low: dict[int, int] = dict.fromkeys(consumers, 0)
+    def __init__(
+        self, consumers: Iterable[int], resume: Resume | None = None, ahead: int = 0
+    ) -> None:
+        resume = resume or Resume()
+        self._low: dict[int, int] = dict.fromkeys(consumers, resume.low)
         self._incarnation: dict[int, int] = {}
-        self._kept: deque[tuple[int, Message]] = deque()
-        self._next = 0
+        self._kept: deque[tuple[int, Message]] = deque(resume.kept)  # type: ignore[arg-type]
+        self._ahead = ahead
+        self.next = resume.seq
+        self.resends = 0
 
     @property
     def ready(self) -> bool:
@@ -45,9 +67,14 @@ class OutEdge(Generic[Message]):
         return [consumer for consumer in self._low if consumer not in self._incarnation]
 
     @property
+    def behind(self) -> list[int]:
+        """Consumers that have not said yet that everything made has ended."""
+        return [consumer for consumer, low in self._low.items() if low < self.next]
+
+    @property
     def low(self) -> int:
         """Everything below this iteration has ended behind all consumers."""
-        return min(self._low.values())
+        return min(self.next, *self._low.values())
 
     @property
     def kept(self) -> int:
@@ -58,18 +85,21 @@ class OutEdge(Generic[Message]):
         """Whether this actor is a consumer."""
         return consumer in self._low
 
-    def push(self, seq: int, message: Message) -> None:
-        """Retain the message of the next iteration.
+    def push(self, seq: int, message: Message) -> bool:
+        """Retain the message of the next iteration; tell whether anybody needs it.
 
         Raises
         ------
         LocalProtocolError
             For any other iteration.
         """
-        if seq != self._next:
-            raise LocalProtocolError(f"iteration {seq} out of order, {self._next} is next")
-        self._next += 1
+        if seq != self.next:
+            raise LocalProtocolError(f"iteration {seq} out of order, {self.next} is next")
+        self.next += 1
+        if seq < self.low:  # a predecessor has made it, and it has ended everywhere
+            return False
         self._kept.append((seq, message))
+        return True
 
     def hello(self, consumer: int, incarnation: int, expected: int) -> list[Message]:
         """Take a consumer's hello.
@@ -80,19 +110,33 @@ class OutEdge(Generic[Message]):
             What has to be sent to it again: all that is kept from `expected` on, if this
             incarnation of it is new here.
         """
-        if consumer not in self._low or self._incarnation.get(consumer, 0) >= incarnation:
+        if not self.is_new(consumer, incarnation):
             return []
         self._incarnation[consumer] = incarnation
         return self.since(expected)
 
+    def is_new(self, consumer: int, incarnation: int) -> bool:
+        """Tell whether this incarnation of a consumer has not said hello before."""
+        return consumer in self._low and self._incarnation.get(consumer, 0) < incarnation
+
     def since(self, seq: int) -> list[Message]:
         """Return what is kept from iteration `seq` on, in order."""
-        return [message for its, message in self._kept if its >= seq]
+        again = [message for its, message in self._kept if its >= seq]
+        self.resends += len(again)
+        return again
 
     def state(self, consumer: int, low: int) -> bool:
         """Take a consumer's state; tell whether `low` of the edge went up by it."""
-        if consumer not in self._low or not self._low[consumer] < low <= self._next:
+        if consumer not in self._low or not self._low[consumer] < low <= self.next + self._ahead:
             return False
+        return self._raise(consumer, low)
+
+    def gone(self, consumer: int) -> bool:
+        """Note that a consumer has left, with all it wanted; tell whether `low` went up by it."""
+        self._incarnation.setdefault(consumer, _NEVER)
+        return self._raise(consumer, _NEVER)
+
+    def _raise(self, consumer: int, low: int) -> bool:
         before = self.low
         self._low[consumer] = low
         after = self.low
@@ -125,10 +169,13 @@ class InEdge(Generic[Message]):
         The iteration that comes next.
     waiting
         What has arrived in order and was not yet taken.
+    asked
+        What was last asked for again.
     """
 
     window: int
     expected: int = 0
+    asked: int = -1
     waiting: deque[Message] = field(default_factory=deque)
     counters: Counters = field(default_factory=Counters)
     _early: dict[int, Message] = field(default_factory=dict)
@@ -173,11 +220,13 @@ class Join(Generic[Message]):
     ----------
     edges
         The inputs, in order.
+    seq
+        The iteration that comes next.
     """
 
-    def __init__(self, edges: list[InEdge[Message]]) -> None:
+    def __init__(self, edges: list[InEdge[Message]], seq: int = 0) -> None:
         self.edges = edges
-        self.seq = 0
+        self.seq = seq
 
     def take(self, is_end: Any) -> Joined | None:
         """Return the next iteration that is complete, or that has ended at one input.

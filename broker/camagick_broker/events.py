@@ -44,6 +44,12 @@ class ToConsumers(NamedTuple):
     consumer: int | None = None
 
 
+class Anew(NamedTuple):
+    """A consumer was restarted: what waits to be sent to its predecessor alone is of no use."""
+
+    consumer: int
+
+
 class ToProducer(NamedTuple):
     """Send a prefix back to the producer of an input."""
 

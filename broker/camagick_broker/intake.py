@@ -23,6 +23,7 @@ class Answer(enum.Enum):
     MISSING = 1  # something before it has not arrived
     DUPLICATE = 2  # it was here before; its acknowledgement may have been lost
     FAREWELL = 3  # it knows that everything has ended here
+    PROBED = 4  # it wants to know how far everything is here
 
 
 class Intake:
@@ -40,12 +41,13 @@ class Intake:
         Whether the processor knows that nothing more will come.
     """
 
-    def __init__(self, wiring: Wiring) -> None:
-        self.edges = {number: InEdge[Arrived](wiring.window + 1) for number in wiring.inputs}
+    def __init__(self, wiring: Wiring, seq: int = 0) -> None:
+        self.edges = {number: InEdge[Arrived](wiring.window + 1, seq) for number in wiring.inputs}
+        self._incarnations = dict.fromkeys(wiring.inputs, 1)
         self.over: set[int] = set()
         self.released: set[int] = set()
         self.told_end = False
-        self._join = Join(list(self.edges.values()))
+        self._join = Join(list(self.edges.values()), seq)
 
     def receive(self, producer: int, message: Arrived) -> Answer:
         """Take a message of an input.
@@ -56,7 +58,7 @@ class Intake:
             For one that does not belong to this input.
         """
         edge, head = self.edges[producer], message.head
-        if head.kind not in (Kind.DATA, Kind.END, Kind.BYE):
+        if head.kind not in (Kind.DATA, Kind.END, Kind.BYE, Kind.PROBE):
             raise RemoteProtocolError(f"not for a consumer: {head.kind.name}")
         if head.edge != producer or head.sender != producer:
             raise RemoteProtocolError(
@@ -64,6 +66,8 @@ class Intake:
             )
         if head.kind is Kind.BYE:
             return self._release(producer)
+        if head.kind is Kind.PROBE:
+            return Answer.PROBED
         if producer in self.over and head.seq >= edge.expected:
             raise RemoteProtocolError(f"iteration after the end: {head.seq}")
         duplicates = edge.counters.duplicates
@@ -74,11 +78,23 @@ class Intake:
             return Answer.MISSING
         return Answer.DUPLICATE if edge.counters.duplicates > duplicates else Answer.NOTHING
 
+    def renewed(self, producer: int, incarnation: int) -> bool:
+        """Tell, once, that a producer was restarted: it does not know yet what is expected here."""
+        if incarnation <= self._incarnations[producer]:
+            return False
+        self._incarnations[producer] = incarnation
+        return True
+
     def _release(self, producer: int) -> Answer:
-        if producer not in self.over:
+        if producer not in self.over and not self.told_end:
             raise RemoteProtocolError(f"a farewell before the end, of actor {producer}")
-        self.released.add(producer)
+        self.gone(producer)  # also where its end was lost, since another input has ended before
         return Answer.FAREWELL
+
+    def gone(self, producer: int) -> None:
+        """Note that nothing is left to do for a producer: all of it has ended here."""
+        self.over.add(producer)
+        self.released.add(producer)
 
     def joined(self) -> Iterator[Joined]:
         """Yield the iterations that are together; nothing after the first that has ended."""
@@ -89,7 +105,8 @@ class Intake:
             self.discard()
 
     def discard(self) -> None:
-        """Forget what waits: nobody wants it any more."""
+        """Forget what waits, and what may come: nobody wants it any more."""
+        self.told_end = True
         for edge in self.edges.values():
             edge.waiting.clear()
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from camagick_broker import address
 from camagick_broker.control import say
 from camagick_broker.errors import RemoteProtocolError
-from camagick_broker.events import ToConsumers, ToLoop, ToProducer
+from camagick_broker.events import Anew, ToConsumers, ToLoop, ToProducer
 from camagick_broker.subscriptions import TOPIC, Subscriptions, identity
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from camagick_broker.port import Outlet, Port
     from camagick_broker.wiring import Wiring
 
@@ -67,13 +69,15 @@ class Links:
         name = b"%d.%d" % (number, wiring.incarnation)
         self.broker = port.connect_dealer(address.broker_address(folder), name)
 
-    def connect(self, actors: Any) -> dict[Any, int]:
-        """Connect to producers and heads.
+    def connect(self, actors: Any, left: Container[int] = ()) -> dict[Any, int]:
+        """Connect to producers and heads, if all of them are known.
 
         Parameters
         ----------
         actors
             The directory, as it came.
+        left
+            Actors for which nothing is left to do: they may be missing.
 
         Returns
         -------
@@ -83,10 +87,15 @@ class Links:
         Raises
         ------
         RemoteProtocolError
-            For a directory in which something is wrong or missing.
+            For a directory in which something is wrong.
         """
         wiring = self._wiring
         heads = [head for head in wiring.heads if head != wiring.number and self._talks_to(head)]
+        if not isinstance(actors, dict):
+            raise RemoteProtocolError(f"unusable directory: {actors!r:.80}")
+        heads = [head for head in heads if head in actors or head not in left]
+        if any(number not in actors for number in (*wiring.inputs, *heads)):
+            return {}
         peers = {number: _peer(actors, number) for number in (*wiring.inputs, *heads)}
         sockets = {}
         for producer in wiring.inputs:
@@ -102,15 +111,18 @@ class Links:
             self.send(effect)
         return sockets
 
-    def send(self, effect: ToConsumers | ToProducer | ToLoop) -> None:
+    def send(self, effect: ToConsumers | ToProducer | ToLoop | Anew) -> None:
         """Send, now or when it is possible."""
         if isinstance(effect, ToConsumers):
             self._send_on(effect)
+        elif isinstance(effect, Anew):
+            if self.data is not None and not self.multicast:
+                self.data.waiting.clear()  # all of it is retained, and is sent again
         elif not self.connected:
             self._early.append(effect)
         elif isinstance(effect, ToProducer):
             self._backs[effect.producer].send([effect.frame])
-        else:
+        elif effect.head in self._loops:
             self._loops[effect.head].send([effect.frame])
 
     def tell_broker(self, content: dict[str, Any]) -> None:
@@ -119,8 +131,14 @@ class Links:
 
     @property
     def choked(self) -> bool:
-        """Whether something for a producer still waits for its connection."""
-        return any(outlet.waiting for outlet in self._backs.values())
+        """Whether something still waits for a connection; then repeating anything is of no use."""
+        outlets = [*self._backs.values(), *self._loops.values()]
+        return any(outlet.waiting for outlet in outlets)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether there is nobody at present to send data to."""
+        return self.data is not None and bool(self.data.waiting)
 
     def flush(self) -> None:
         """Give the last words some time to leave."""

@@ -11,7 +11,11 @@ from camagick_broker.wire import Head, Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from camagick_broker.resume import Resume
     from camagick_broker.wiring import Wiring
+
+#: Beyond every iteration.
+_NEVER = 1 << 63
 
 
 class HeadLoop:
@@ -24,6 +28,8 @@ class HeadLoop:
     ----------
     wiring
         The head's place.
+    resume
+        Where it begins.
 
     Attributes
     ----------
@@ -33,7 +39,7 @@ class HeadLoop:
         There is no iteration from this one on, since some head has ended; None before that.
     """
 
-    def __init__(self, wiring: Wiring) -> None:
+    def __init__(self, wiring: Wiring, resume: Resume) -> None:
         self._wiring = wiring
         self._starter = Starter(
             wiring.heads, wiring.gates, wiring.terminals,
@@ -43,8 +49,8 @@ class HeadLoop:
             Kind.LEFT: wiring.gates, Kind.ENDED: wiring.terminals, Kind.STATE: wiring.heads,
             Kind.ARMED: wiring.heads, Kind.GO: wiring.heads[:1], Kind.STOP: wiring.heads,
         }  # fmt: skip
-        self._permits = 0
-        self.go = 0
+        self._permits = resume.seq
+        self.go = max(resume.go, resume.seq)
         self.stop_at: int | None = None
 
     def take(self, head: Head, low: int) -> None:
@@ -77,6 +83,14 @@ class HeadLoop:
     def stopped_at(self, seq: int) -> None:
         """Note that some head makes no iteration `seq`, nor any after it."""
         self.stop_at = seq if self.stop_at is None else min(self.stop_at, seq)
+
+    def gone(self, head: int) -> None:
+        """Note that another head has left, with all it made safe."""
+        self._starter.done(head, _NEVER)
+
+    def all_done(self, own: int) -> bool:
+        """Tell whether the other heads, too, have nothing left below iteration `own`."""
+        return self._starter.all_done > own
 
     def lead(self) -> bool:
         """As the leading head, look how far all may go now; tell whether that is farther."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from camagick_broker.events import Deliver, ToConsumers, ToLoop, ToProducer
+from camagick_broker.events import Anew, Deliver, ToConsumers, ToLoop, ToProducer
 from camagick_broker.wire import Head, Kind, pack
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ class Post:
         """Send a message to all consumers."""
         self.effects.append(ToConsumers(frames))
 
+    def anew(self, consumer: int) -> None:
+        """Forget what waits for a predecessor of this consumer."""
+        self.effects.append(Anew(consumer))
+
     def again(self, messages: Iterable[list[Any]], consumer: int) -> None:
         """Send messages to one consumer once more."""
         self.effects += [ToConsumers(frames, consumer) for frames in messages]
@@ -49,9 +53,9 @@ class Post:
         """Return the message that there is no iteration `seq`."""
         return [pack(self.message(Kind.END, self._wiring.number, seq))]
 
-    def bye(self, consumer: int, seq: int) -> None:
-        """Tell a consumer that its last acknowledgement has arrived."""
-        frames = [pack(self.message(Kind.BYE, self._wiring.number, seq))]
+    def aside(self, consumer: int, kind: Kind, seq: int) -> None:
+        """Say something to one consumer that is no part of the stream."""
+        frames = [pack(self.message(kind, self._wiring.number, seq))]
         self.effects.append(ToConsumers(frames, consumer))
 
     def back(self, producer: int, kind: Kind, seq: int) -> None:

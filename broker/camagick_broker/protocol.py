@@ -12,8 +12,11 @@ from camagick_broker.edges import InEdge, OutEdge
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.events import Arrived, Permit, Stop
 from camagick_broker.intake import Answer, Intake
+from camagick_broker.ledger import Row
 from camagick_broker.loop import HeadLoop
+from camagick_broker.loopside import LoopSide
 from camagick_broker.post import Post
+from camagick_broker.resume import Resume
 from camagick_broker.wire import Head, Kind
 
 if TYPE_CHECKING:
@@ -27,6 +30,15 @@ class ActorProtocol:
 
     What comes from outside and cannot be raises `RemoteProtocolError`, and changes nothing.
 
+    Parameters
+    ----------
+    wiring
+        The actor's place.
+    resume
+        Where it begins.
+    row
+        Where it notes how far it has come, before anybody is told.
+
     Attributes
     ----------
     out
@@ -35,21 +47,28 @@ class ActorProtocol:
         The consumer's ends of its inputs, by producer.
     """
 
-    def __init__(self, wiring: Wiring) -> None:
+    def __init__(
+        self, wiring: Wiring, resume: Resume | None = None, row: Row | None = None
+    ) -> None:
         self.wiring = wiring
+        resume = resume or Resume()
+        self._row = row or Row()
         self._post = Post(wiring)
-        self.out = OutEdge[list[Any]](wiring.consumers) if wiring.consumers else None
-        self._intake = Intake(wiring)
+        ahead = wiring.window + 1 if wiring.incarnation > 1 else 0
+        self.out = OutEdge[list[Any]](wiring.consumers, resume, ahead) if wiring.consumers else None
+        self._intake = Intake(wiring, resume.seq)
         self.inputs = self._intake.edges
-        self._head = HeadLoop(wiring) if wiring.is_head else None
+        self._head = HeadLoop(wiring, resume) if wiring.is_head else None
+        self._loop_side = LoopSide(wiring, self._post)
         self._running = False
         self._stopping = False
-        self._finished = 0  # iterations that this actor, being the last, has done
+        # Iterations that are safe here: done by the last actor, committed by one that commits.
+        self._finished = resume.low
         self._acknowledged = 0
         self._batch = max(1, wiring.window // 2)
         self._ended_at: int | None = None
         self._closed = False
-        self._made = 0  # for a head: iterations that it has made
+        self._made = resume.seq  # iterations that it, or its predecessor, has made
 
     def take_effects(self) -> list[Any]:
         """Return what has to be carried out, in order, and forget it."""
@@ -60,42 +79,60 @@ class ActorProtocol:
 
     def greet(self) -> None:
         """Say hello to all producers, and that they shall stop, where they have to."""
-        for producer, edge in self.inputs.items():
-            self._post.back(producer, Kind.HELLO, edge.expected)
-        if self._stopping or self._ended_at is not None:
-            self._stop_inputs()
+        for producer in self.inputs:
+            self.greet_one(producer)
+        if self.out is not None and self.wiring.incarnation > 1:
+            for consumer in self.out.missing:  # it may not know yet that this is a new process
+                self._post.aside(consumer, Kind.PROBE, self.out.next)
+
+    def greet_one(self, producer: int) -> None:
+        """Say hello to a producer, and how far everything is."""
+        edge = self.inputs[producer]
+        self._post.back(producer, Kind.HELLO, edge.expected)
+        self._report(producer, edge)
 
     def run(self) -> None:
         """Everybody is ready: heads may start."""
         self._running = True
+        if self.wiring.incarnation > 1:
+            self._say_how_far()
         self._permit()
 
     def on_data(self, producer: int, message: Arrived) -> None:
         """Take a message of an input."""
         answer = self._intake.receive(producer, message)
-        edge = self.inputs[producer]
-        if answer is Answer.MISSING:
+        edge, head = self.inputs[producer], message.head
+        if self._intake.renewed(producer, head.incarnation):
+            self.greet_one(producer)
+        elif answer is Answer.PROBED:
+            self._answer_probe(producer, edge, head.seq)
+        if answer is Answer.MISSING and edge.asked != edge.expected:
+            edge.asked = edge.expected
             self._post.back(producer, Kind.RESEND, edge.expected)
         elif answer is Answer.DUPLICATE:
-            self._post.back(producer, Kind.STATE, self._low(edge))
+            self._report(producer, edge)
         if answer is not Answer.FAREWELL:  # to which nothing is to be said, or it would never end
             self._take()
 
     def on_back(self, head: Head) -> None:
         """Take what a consumer has to say."""
-        if self.out is None or head.edge != self.wiring.number:
+        out = self.out
+        if out is None or head.edge != self.wiring.number:
             raise RemoteProtocolError(f"an output that is not here: {head.edge}")
-        if not self.out.knows(head.sender):
+        if not out.knows(head.sender):
             raise RemoteProtocolError(f"no consumer of this actor: {head.sender}")
         if head.kind is Kind.HELLO:
-            self._post.again(self.out.hello(head.sender, head.incarnation, head.seq), head.sender)
+            if out.is_new(head.sender, head.incarnation):
+                self._post.anew(head.sender)
+                again = out.hello(head.sender, head.incarnation, head.seq)
+                self._post.again(again, head.sender)
         elif head.kind is Kind.RESEND:
-            self._post.again(self.out.since(head.seq), head.sender)
+            self._post.again(out.since(head.seq), head.sender)
         elif head.kind is Kind.STATE:
-            if self.out.state(head.sender, head.seq):
+            if out.state(head.sender, head.seq):
                 self._progress()
             if self._ended_at is not None and head.seq > self._ended_at:
-                self._post.bye(head.sender, head.seq)
+                self._post.aside(head.sender, Kind.BYE, head.seq)
         elif head.kind is Kind.STOP:
             self.stop()
         else:
@@ -107,9 +144,30 @@ class ActorProtocol:
             raise RemoteProtocolError("no head: nothing is to be said to its loop socket")
         self._head.take(head, self._own_low)
         if head.kind is Kind.STOP:
-            self._tell_heads(self._head.stop_at)
+            self._loop_side.ended(self._head.stop_at)
             self._stop_in_time()
         self._permit()
+
+    def gone(self, actor: int) -> None:
+        """Note that nothing is left to do for an actor, whether it could say so or not."""
+        if self.out is not None and self.out.knows(actor) and self.out.gone(actor):
+            self._progress()
+        if self._head is not None and actor != self.wiring.number and actor in self.wiring.heads:
+            self._head.gone(actor)
+        if actor in self.inputs:
+            self._intake.gone(actor)
+
+    # What the clock wants
+
+    def probe(self) -> None:
+        """Ask the consumers how far they are: nothing has come from them for long."""
+        if self.out is not None:
+            for consumer in self.out.behind:
+                self._post.aside(consumer, Kind.PROBE, self.out.next)
+
+    def repeat(self) -> None:
+        """Say again what heads have to know."""
+        self._loop_side.repeat()
 
     # What the processor has done
 
@@ -122,35 +180,40 @@ class ActorProtocol:
         """Send the message that the processor has made in iteration `seq`."""
         self._made = seq + 1
         if self.out is not None:
-            self.out.push(seq, frames)
-            self._post.on(frames)
-        else:
-            self._finished = seq + 1
-            if self.wiring.lockstep:
-                self._loop(self.wiring.heads[0], Kind.ENDED, seq + 1)
-            self._progress()
+            if self.out.push(seq, frames):
+                self._post.on(frames)
+            else:
+                self._progress()
+        elif not self.wiring.commits:
+            self._finish(seq + 1)
         if self.wiring.is_last_gate and not self.wiring.gates_at_join:
             self._loop(self.wiring.heads[0], Kind.LEFT, seq + 1)
         self._stop_in_time()
+
+    def committed(self, below: int) -> None:
+        """Note that everything below this iteration is safe here, where the processor commits."""
+        self._finish(below)
 
     def ended(self, seq: int) -> None:
         """Say downstream, and upstream, that there is no iteration `seq` any more."""
         if self._ended_at is not None:
             return
         self._ended_at = seq
+        self._row.ended = seq + 1
         if self.out is not None:
             frames = self._post.end(seq)
             self.out.push(seq, frames)
             self._post.on(frames)
         if self._head is not None:
             self._head.stopped_at(seq)
-            self._tell_heads(seq, ended=True)
+            self._loop_side.ended(seq, own=True)
         self._stop_inputs()
         self._take()
 
     def closed(self) -> None:
         """Note that the processor has been shut down: all that it was given is safe."""
         self._closed = True
+        self._finished = max(self._finished, self._made)
         self._progress()
 
     def stop(self) -> None:
@@ -164,9 +227,13 @@ class ActorProtocol:
     def over(self) -> bool:
         """Whether nothing is left to do.
 
-        A leading head may leave before the others: what it has made, all have been permitted.
+        A leading head stays as long as the others may need it.
         """
-        return self._may_leave and len(self._intake.over) == len(self.inputs)
+        if not self._may_leave or len(self._intake.over) < len(self.inputs):
+            return False
+        if self._head is None or not self.wiring.leads or len(self.wiring.heads) == 1:
+            return True
+        return self._head.all_done((self._ended_at or 0) - 1)
 
     @property
     def released(self) -> bool:
@@ -184,6 +251,7 @@ class ActorProtocol:
 
     def acknowledge(self) -> None:
         """Tell the producers how far everything has ended; due when nothing else is to do."""
+        self._note()
         self._acknowledged = self._own_low
         for producer, edge in self.inputs.items():
             self._post.back(producer, Kind.STATE, self._low(edge))
@@ -199,7 +267,15 @@ class ActorProtocol:
     @property
     def _own_low(self) -> int:
         """Everything below this has ended, here and downstream."""
-        return self._finished if self.out is None else self.out.low
+        if self.out is None:
+            return self._finished
+        return min(self._finished, self.out.low) if self.wiring.commits else self.out.low
+
+    def _note(self) -> None:
+        """Write down how far everything has ended: a successor must not wait for what is gone."""
+        self._row.low = low = self._own_low
+        if self._may_leave or (self._ended_at is not None and low > self._ended_at):
+            self._row.over = 1
 
     def _take(self) -> None:
         if self._ended_at is not None:
@@ -217,19 +293,53 @@ class ActorProtocol:
         """Everything below this has ended here, as far as the producer of `edge` is concerned."""
         return edge.expected if self._may_leave else self._own_low
 
+    def _report(self, producer: int, edge: InEdge[Arrived]) -> None:
+        """Tell one producer how far everything is."""
+        self._note()
+        self._post.back(producer, Kind.STATE, self._low(edge))
+        wanted = not self._stopping and self._ended_at is None
+        if not wanted and producer not in self._intake.over:
+            self._post.back(producer, Kind.STOP, 0)
+
+    def _answer_probe(self, producer: int, edge: InEdge[Arrived], made: int) -> None:
+        self.greet_one(producer)  # a producer that was restarted may not have heard it
+        if edge.expected < made:
+            self._post.back(producer, Kind.RESEND, edge.expected)
+
+    def _finish(self, below: int) -> None:
+        self._finished = below
+        if self.wiring.lockstep and self.out is None:
+            self._note()
+            self._loop(self.wiring.heads[0], Kind.ENDED, below)
+        self._progress()
+
     def _progress(self) -> None:
         low = self._own_low
         if self.wiring.is_head:
+            self._note()
             self._loop(self.wiring.heads[0], Kind.STATE, low)
         elif self._may_leave or low - self._acknowledged >= self._batch:
             self.acknowledge()
 
+    def _say_how_far(self) -> None:
+        """As the successor of a killed process, say to the heads what it may have said."""
+        wiring = self.wiring
+        if wiring.is_last_gate and self._made:
+            self._loop(wiring.heads[0], Kind.LEFT, self._made)
+        if wiring.lockstep and self.out is None and self._finished:
+            self._loop(wiring.heads[0], Kind.ENDED, self._finished)
+        if self._head is not None:
+            self._progress()
+            if wiring.leads:
+                self._loop_side.go(self._head.go)
+
     def _permit(self) -> None:
         if self._head is None or not self._running:
             return
-        if self.wiring.leads and self._head.lead():
-            for head in self.wiring.heads[1:]:
-                self._loop(head, Kind.GO, self._head.go)
+        further = self.wiring.leads and self._head.lead()
+        self._row.go = self._head.go
+        if further:
+            self._loop_side.go(self._head.go)
         for seq in self._head.permits():
             self._post.deliver(Permit(seq))
 
@@ -237,13 +347,6 @@ class ActorProtocol:
         for producer in self.inputs:
             if producer not in self._intake.over:
                 self._post.back(producer, Kind.STOP, 0)
-
-    def _tell_heads(self, seq: int | None, *, ended: bool = False) -> None:
-        """Tell the other heads, directly or by the leading one, that there is no such iteration."""
-        others = self.wiring.heads[1:] if self.wiring.leads else self.wiring.heads[:1]
-        if seq is not None and (self.wiring.leads or ended):
-            for head in others:
-                self._loop(head, Kind.STOP, seq)
 
     def _stop_in_time(self) -> None:
         """Stop, being a head, once all iterations that the other heads have made are made here."""
@@ -255,4 +358,4 @@ class ActorProtocol:
         if head == self.wiring.number:
             self.on_loop(self._post.message(kind, head, seq))
         else:
-            self._post.loop(head, kind, seq)
+            self._loop_side.say(head, kind, seq)

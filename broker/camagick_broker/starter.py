@@ -63,13 +63,18 @@ class Starter:
         _raise(self._passed, actor, below)
 
     @property
+    def all_done(self) -> int:
+        """Everything below this, whichever head made it, has ended everywhere."""
+        return min(self._done.values())
+
+    @property
     def permitted(self) -> int:
         """Everything below this iteration may start.
 
         The window holds in lockstep too: an end reaches the heads sooner than the acknowledgements
         of the edges, and what is retained has to stay bounded.
         """
-        limits = [min(self._done.values()) + self._window, *self._armed.values()]
+        limits = [self.all_done + self._window, *self._armed.values()]
         limits += [below + 1 for below in self._passed.values()]
         return min(limits)
 

@@ -11,7 +11,9 @@ from camagick_broker import address
 from camagick_broker.control import hear
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.events import Deliver
+from camagick_broker.ledger import Row
 from camagick_broker.links import Links
+from camagick_broker.neighbours import Neighbours, Probe
 from camagick_broker.port import Port
 from camagick_broker.protocol import ActorProtocol
 from camagick_broker.reception import Reception, take_apart
@@ -21,6 +23,8 @@ from camagick_broker.wire import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from camagick_broker.ledger import Ledger
+    from camagick_broker.resume import Resume
     from camagick_broker.wiring import Wiring
 
 _GREET_S = 0.1
@@ -47,6 +51,10 @@ class Station:
         Called, in the station's thread, with each `Joined`, `Permit` or `Stop`.
     figures
         Called once a second for what the processor's side has counted.
+    ledger
+        Where all actors of this host note how far they have come.
+    resume
+        Where this one begins.
     """
 
     def __init__(
@@ -54,17 +62,22 @@ class Station:
         wiring: Wiring,
         deliver: Callable[[Any], None],
         figures: Callable[[], dict[str, Any]] = dict,
+        ledger: Ledger | None = None,
+        resume: Resume | None = None,
     ) -> None:
         self._wiring = wiring
         self._deliver = deliver
         self._figures = figures
-        self._protocol = ActorProtocol(wiring)
+        self._neighbours = Neighbours(wiring, ledger)
+        self._row = ledger[wiring.number] if ledger is not None else Row()
+        self._protocol = ActorProtocol(wiring, resume, self._row)
         self._calls: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._sources: dict[Any, _Source] = {}
         self._refusals = Refusals(wiring.name)
         self._started = self._said_ready = self._going = self._cut = False
         self._asleep = False
         self._greet_at = self._report_at = self._repeat_at = 0.0
+        self._probe = Probe()
         self._part_at: float | None = None
         self._port = Port()
         try:
@@ -77,7 +90,7 @@ class Station:
     # For the processor's thread and signal handlers
 
     def call(self, name: str, *arguments: Any) -> None:
-        """Tell the protocol something: 'armed', 'sent', 'ended', 'closed', 'stop' or 'started'."""
+        """Tell the protocol something: the name of one of its methods, or 'started'."""
         target = self._note_started if name == "started" else getattr(self._protocol, name)
         self._calls.append((target, arguments))
         if self._asleep:  # it is set before the last look at the calls, so no call is overlooked
@@ -129,6 +142,8 @@ class Station:
         due = self._report_at if self._going else min(self._greet_at, self._report_at)
         if self._part_at is not None:
             due = min(due, self._repeat_at)
+        if self._protocol.out is not None and self._protocol.out.kept:
+            due = min(due, self._probe.at)
         pause = max(0.0, due - time.monotonic())
         readable = self._port.wait(0 if busy else int(pause * 1000) + 1)
         self._asleep = False
@@ -151,9 +166,25 @@ class Station:
             if self._links.connected and not self._links.choked:
                 self._protocol.greet()
                 self._carry_out()
+        out = self._protocol.out
+        if out is not None and self._probe.is_due(now, out) and not self._links.stuck:
+            self._protocol.probe()
+            self._carry_out()
         if now > self._report_at:
             self._report_at = now + _REPORT_S
+            self._once_a_second()
+
+    def _once_a_second(self) -> None:
+        self._row.beat += 1
+        for number in self._neighbours.left():
+            self._protocol.gone(number)
+        if not self._links.choked:
+            self._protocol.repeat()
+        self._carry_out()
+        if self._going:
             self._report()
+        else:
+            self._register()  # the broker may be a new one
 
     def _carry_out(self) -> None:
         for effect in self._protocol.take_effects():
@@ -175,6 +206,8 @@ class Station:
 
     def _register(self) -> None:
         folder, number = self._wiring.bus_dir, self._wiring.number
+        if self._links.broker.waiting:
+            return
         self._links.tell_broker({
             "op": "register", "name": self._wiring.name, "pid": os.getpid(),
             "incarnation": self._wiring.incarnation,
@@ -182,17 +215,19 @@ class Station:
             "back": address.back_address(folder, number),
             "loop": address.loop_address(folder, number),
             "multicast": self._links.multicast,
+            "ready": self._said_ready, "going": self._going,
         })  # fmt: skip
 
     def _report(self) -> None:
-        if not self._going or self._links.broker.waiting:  # the broker has gone: nobody wants it
+        if self._links.broker.waiting:  # the broker has gone: nobody wants it
             return
         out = self._protocol.out
         self._links.tell_broker({
             "op": "statistics",
             **self._figures(),
             "out": {"messages": self._links.messages, "bytes": self._links.bytes,
-                    "kept": out.kept if out is not None else 0},
+                    "kept": out.kept if out is not None else 0,
+                    "resends": out.resends if out is not None else 0},
             "in": {number: vars(edge.counters) for number, edge in self._protocol.inputs.items()},
             "refused": dict(self._refusals.counts),
         })  # fmt: skip
@@ -241,13 +276,28 @@ class Station:
 
     def _on_control(self, frames: list[Any]) -> None:
         _, content = hear(frames[0].buffer, self._wiring.run)
-        if content["op"] == "directory" and not self._links.connected:
-            for socket, producer in self._links.connect(content.get("actors")).items():
-                multicast = content["actors"][producer]["multicast"]
-                take = Reception(self._protocol, producer, multicast=multicast)
-                self._sources[socket] = _Source(f"input {producer}", take)
-            self._protocol.greet()
-            self._say_ready()
+        if content["op"] == "directory":
+            self._on_directory(content.get("actors"))
+        elif content["op"] == "who":  # a new broker
+            self._register()
         elif content["op"] == "go" and not self._going:
             self._going = True
             self._protocol.run()
+
+    def _on_directory(self, actors: Any) -> None:
+        renewed = self._neighbours.renewed(actors)
+        if not self._links.connected:
+            self._connect(actors)
+        elif renewed:
+            for producer in renewed & self._protocol.inputs.keys():
+                self._protocol.greet_one(producer)
+            self._protocol.repeat()
+
+    def _connect(self, actors: Any) -> None:
+        for socket, producer in self._links.connect(actors, self._neighbours.left()).items():
+            multicast = actors[producer]["multicast"]
+            take = Reception(self._protocol, producer, multicast=multicast)
+            self._sources[socket] = _Source(f"input {producer}", take)
+        if self._links.connected:
+            self._protocol.greet()
+            self._say_ready()

@@ -58,6 +58,7 @@ class Kind(enum.IntEnum):
     GO = 10  # leading head to head: start everything below `seq`
     CONTROL = 11  # to and from the broker: the body says what
     BYE = 12  # producer to consumer: I know that you have everything, and the end
+    PROBE = 13  # producer to consumer: I have made everything below `seq`; how far are you?
 
 
 class Head(NamedTuple):

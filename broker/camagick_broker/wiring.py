@@ -31,6 +31,8 @@ class Wiring:
         The loop contract, see `camagick_broker.starter`.
     gates_at_join
         This last gate is a join: an iteration has left it when its inputs are together.
+    commits
+        What its processor was given is safe only when it has said so.
     count
         End after so many iterations; None for no limit.
     incarnation
@@ -50,6 +52,7 @@ class Wiring:
     lockstep: bool = False
     window: int = 8
     gates_at_join: bool = False
+    commits: bool = False
     count: int | None = None
     incarnation: int = 1
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from caspy import log
 from caspy.execute import opened
 from caspy.plan import DEFAULT_WINDOW, make_plan
+from caspy.policy import Policy
 
 if TYPE_CHECKING:
+    from camagick.actor.assignment import OnError
     from caspy.supervisor import Supervisor
 
 
@@ -24,7 +26,13 @@ class RunFailed(Exception):
 
 
 async def run(
-    *flows: Any, window: int = DEFAULT_WINDOW, count: int | None = None, bus: str | None = None
+    *flows: Any,
+    window: int = DEFAULT_WINDOW,
+    count: int | None = None,
+    bus: str | None = None,
+    restart: int = 3,
+    hang_s: float | None = None,
+    on_error: OnError = "stop",
 ) -> None:
     """Run flows as actors on one bus, each processor in a process of its own.
 
@@ -41,6 +49,12 @@ async def run(
         End after so many iterations; None for no limit.
     bus
         Name of the bus; None makes one.
+    restart
+        How often an actor that was killed may be started again within a minute.
+    hang_s
+        Seconds after which a processor that does not return from a call is killed; None: never.
+    on_error
+        When a processor raises: 'stop' the run, 'skip' its output, or 'restart' it.
 
     Raises
     ------
@@ -55,7 +69,7 @@ async def run(
         log.configure()
 
     plan = make_plan([wrap(flow) for flow in flows], window, count, bus)
-    with opened(plan) as supervisor:
+    with opened(plan, Policy(restart, hang_s, on_error)) as supervisor:
         supervisor.start()
         try:
             await _until_over(supervisor)

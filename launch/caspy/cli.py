@@ -42,11 +42,16 @@ Examples:
 """
 
 _FORMATS = click.Choice(command_line.OPTIONS["plan"].choices)
-_FROM_1 = click.IntRange(min=1)
+_FROM_0, _FROM_1 = click.IntRange(min=0), click.IntRange(min=1)
+_SECONDS = click.FloatRange(min=0, min_open=True)
+_ON_ERROR = click.Choice(("stop", "skip", "restart"))
 _EXPECTED = {
     "plan": "one of text, dot, mermaid, json",
     "window": "a whole number from 1 on",
     "count": "a whole number from 1 on",
+    "restart": "a whole number from 0 on",
+    "hang": "a number of seconds, more than 0",
+    "on-error": "one of stop, skip, restart",
 }
 
 
@@ -92,6 +97,9 @@ class _Launcher(click.Command):
 @click.option("-window", type=_FROM_1, default=8, metavar="N", help="Iterations at once (8).")
 @click.option("-count", type=_FROM_1, metavar="N", help="End after N iterations.")
 @click.option("-bus", metavar="NAME", help="Name of the run, as ps shows it.")
+@click.option("-restart", type=_FROM_0, default=3, metavar="N", help="Restarts a minute (3).")
+@click.option("-hang", type=_SECONDS, metavar="SECONDS", help="Kill a processor stuck so long.")
+@click.option("-on-error", type=_ON_ERROR, default="stop", help="When a processor fails (stop).")
 @click.pass_context
 def _caspy(ctx: click.Context, /, **options: Any) -> int:
     """Do what the options say. Returns the exit code."""
@@ -224,9 +232,11 @@ class _Session:
             print(render(plan, options["plan"]).rstrip("\n"))
             return 0
         from caspy.execute import execute
+        from caspy.policy import Policy
 
+        policy = Policy(options["restart"], options["hang"], options["on_error"])
         try:
-            return int(execute(plan))
+            return int(execute(plan, policy))
         except PlanError as error:
             raise _Wrong([Problem(str(error))]) from error
 

@@ -16,12 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from caspy.plan import Plan
+    from caspy.policy import Policy
 
 _INTERRUPTED = 130
 
 
-def execute(plan: Plan) -> int:
+def execute(plan: Plan, policy: Policy | None = None) -> int:
     """Run a plan until it ends, or until Ctrl-C; return the exit code.
+
+    Parameters
+    ----------
+    plan
+        What to run.
+    policy
+        What to do when actors die or fail.
 
     Returns
     -------
@@ -35,7 +43,7 @@ def execute(plan: Plan) -> int:
         When the bus cannot be set up.
     """
     interrupts: list[int] = []
-    with _signals(interrupts) as bell, opened(plan) as supervisor:
+    with _signals(interrupts) as bell, opened(plan, policy) as supervisor:
         supervisor.watch(bell)
         supervisor.start()
         while supervisor.step(0.5):
@@ -47,12 +55,12 @@ def execute(plan: Plan) -> int:
 
 
 @contextlib.contextmanager
-def opened(plan: Plan) -> Iterator[Supervisor]:
+def opened(plan: Plan, policy: Policy | None = None) -> Iterator[Supervisor]:
     """Hold the folder of a bus while its supervisor is in use, and leave nothing behind."""
     try:
         clean_up()
         with bus_folder(plan.bus) as folder:
-            supervisor = Supervisor(plan, folder)
+            supervisor = Supervisor(plan, folder, policy)
             try:
                 yield supervisor
             finally:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import os
+import shutil
 import signal
 from typing import Any
 
@@ -13,7 +15,12 @@ from caspy.process import HELD
 
 
 def serve_broker(run: bytes, folder: str, names: dict[int, str]) -> int:
-    """Be the broker of a bus until SIGTERM; return the exit code."""
+    """Be the broker of a bus until SIGTERM; return the exit code.
+
+    It gets that signal also when the launcher has been killed, and then nobody but it is left to
+    remove the folder of the bus.
+    """
+    launcher = os.getppid()
     stopped: list[int] = []
     broker = Broker(run, folder, names)
 
@@ -24,6 +31,8 @@ def serve_broker(run: bytes, folder: str, names: dict[int, str]) -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
     broker.serve(lambda: bool(stopped))
+    if os.getppid() != launcher:
+        shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 

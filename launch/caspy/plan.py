@@ -66,13 +66,14 @@ class Plan:
         """Names of the helper services that actors need."""
         return sorted({name for actor in self.actors for name in actor.node.services})
 
-    def wiring(self, pipe: Pipe, actor: Actor, bus_dir: str) -> Wiring:
+    def wiring(self, pipe: Pipe, actor: Actor, bus_dir: str, incarnation: int = 1) -> Wiring:
         """Return what one actor has to know."""
         return Wiring(
             run=self.run, bus=self.bus, bus_dir=bus_dir, number=actor.number, name=actor.name,
             inputs=actor.inputs, consumers=tuple(actor.consumers), heads=pipe.heads,
             gates=pipe.gates, terminals=pipe.terminals, lockstep=pipe.lockstep,
             window=self.window, gates_at_join=actor.number in pipe.joins, count=self.count,
+            commits=actor.node.commits, incarnation=incarnation,
         )  # fmt: skip
 
 

@@ -22,12 +22,13 @@ HELD = (signal.SIGUSR1, signal.SIGTERM)
 log = logging.getLogger(__name__)
 
 
-def fork(title: str, work: Callable[[], int]) -> int:
+def fork(title: str, work: Callable[[], int], last: int = signal.SIGKILL) -> int:
     """Fork a process that does `work` and exits with what it returns; return its pid.
 
     The child is in a session of its own, so that Ctrl-C reaches the launcher alone, and is killed
     when the launcher dies, however that happens. It begins with the signals in `HELD` blocked, and
-    unblocks them when it has handlers for them.
+    unblocks them when it has handlers for them. `last` is the signal that it gets when the launcher
+    has died.
 
     Must be called from the main thread: the kernel ties the child to the thread that made it.
     """
@@ -42,7 +43,7 @@ def fork(title: str, work: Callable[[], int]) -> int:
         return pid
     code = 70
     try:
-        _become_child(title, parent)
+        _become_child(title, parent, last)
         code = work()
     except BaseException as error:  # noqa: BLE001 - nothing may get past the fork
         log.error(  # noqa: TRY400 - the trace is for whoever debugs
@@ -54,10 +55,10 @@ def fork(title: str, work: Callable[[], int]) -> int:
         os._exit(code)
 
 
-def _become_child(title: str, parent: int) -> None:
+def _become_child(title: str, parent: int, last: int) -> None:
     os.setsid()
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(_PR_SET_PDEATHSIG, last, 0, 0, 0)
     if os.getppid() != parent:  # it died before we asked
         os._exit(1)
     signal.set_wakeup_fd(-1)
@@ -86,13 +87,19 @@ class Child:
         A pidfd: readable when the process has ended.
     waits
         It may wait for the outside for ever, and has to be told to stop.
+    number, incarnation
+        Of an actor: its number, and how often it has been started.
     """
 
-    def __init__(self, name: str, pid: int, kind: str, *, waits: bool = False) -> None:
+    def __init__(
+        self, name: str, pid: int, kind: str, *, waits: bool = False, number: int = 0,
+        incarnation: int = 1,
+    ) -> None:  # fmt: skip
         self.name = name
         self.pid = pid
         self.kind = kind
         self.waits = waits
+        self.number, self.incarnation = number, incarnation
         self.handle = os.pidfd_open(pid)
 
     def signal(self, number: int) -> None:

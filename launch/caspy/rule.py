@@ -38,7 +38,7 @@ class Start(NamedTuple):
 
 def when_to_start(actors: list[Actor], window: int) -> Start:
     """Return the rule for a pipe of these actors (producers stand before their consumers)."""
-    before = _ancestors(actors)
+    before = ancestors(actors)
     nodes = {actor.number: actor.node for actor in actors}
     heads = tuple(actor.number for actor in actors if not actor.inputs)
     joins = _first_joins(actors, before, set(heads))
@@ -56,7 +56,8 @@ def when_to_start(actors: list[Actor], window: int) -> Start:
     )
 
 
-def _ancestors(actors: list[Actor]) -> dict[int, set[int]]:
+def ancestors(actors: list[Actor]) -> dict[int, set[int]]:
+    """Return the numbers of all actors before each actor."""
     before: dict[int, set[int]] = {}
     for actor in actors:  # producers stand before their consumers
         before[actor.number] = set(actor.inputs).union(*(before[one] for one in actor.inputs))

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import logging
-import mmap
 import os
 import select
 import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+from camagick.actor.failures import FAILED, RESTART
 from camagick.actor.host import NOT_STARTED, SOCKETS_FAILED
-from camagick.actor.plain import PlainHost
-from camagick.actor.waiting import WaitingHost
-from camagick.walk import place
 from caspy import helpers
+from caspy.crew import Crew
+from caspy.policy import SPAN_S, Deaths, Policy
 from caspy.process import Child, fork
+from caspy.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from caspy.layout import Actor
-    from caspy.plan import Pipe, Plan
+    from caspy.plan import Plan
 
 log = logging.getLogger(__name__)
 
@@ -40,15 +39,21 @@ class Supervisor:
         What to run.
     folder
         The folder of the bus.
+    policy
+        What to do when actors die.
     """
 
-    def __init__(self, plan: Plan, folder: Path) -> None:
+    def __init__(self, plan: Plan, folder: Path, policy: Policy | None = None) -> None:
         self._plan = plan
         self._folder = str(folder)
+        self._policy = policy or Policy()
         self._children: dict[int, Child] = {}
         self._poll = select.epoll()
-        # Written by the actors, one number each: how many iterations they have done.
-        self._progress = memoryview(mmap.mmap(-1, 8 * (len(plan.actors) + 1))).cast("Q")
+        self._crew = Crew(plan, self._folder, self._policy.on_error)
+        self._deaths = Deaths(self._policy.restart)
+        self._watchdog = Watchdog(self._policy.hang_s) if self._policy.hang_s else None
+        #: What is to be started again, and when: the name of a helper, or an actor's number.
+        self._due: dict[int | str, tuple[float, int]] = {}
         self._progressed = 0
         self.exit_code = 0
         self._draining_since: float | None = None
@@ -57,16 +62,11 @@ class Supervisor:
 
     def start(self) -> None:
         """Fork the broker, the helper services, and all actors."""
-        plan = self._plan
-        names = {actor.number: actor.name for actor in plan.actors}
-        self._fork("broker", "broker", lambda: helpers.serve_broker(plan.run, self._folder, names))
-        for service in plan.services:
-            self._fork(service, "service", lambda name=service: helpers.serve(name, self._folder))
-        for pipe in plan.pipes:
-            place(pipe.flow, plan.run.hex(), self._folder)
-            for actor in pipe.actors:
-                waits = actor.node.gates or not actor.inputs
-                self._fork(actor.name, "actor", self._host(pipe, actor), waits=waits)
+        self._start_helper("broker")
+        for service in self._plan.services:
+            self._start_helper(service)
+        for number in self._crew.numbers:
+            self._start_actor(number, 1)
 
     def fileno(self) -> int:
         """Return a handle that is readable when `step` has something to do."""
@@ -77,11 +77,13 @@ class Supervisor:
         self._poll.register(handle, select.EPOLLIN)
 
     def step(self, timeout_s: float) -> bool:
-        """Wait for something to happen; tell whether actors are still running."""
-        for handle, _ in self._poll.poll(timeout_s):
+        """Wait for something to happen; tell whether actors are still running, or will be."""
+        now = time.monotonic()
+        soonest = min((when for when, _ in self._due.values()), default=now + timeout_s)
+        for handle, _ in self._poll.poll(max(0.0, min(timeout_s, soonest - now))):
             self._reap(handle)
         self._watch_the_clock()
-        return bool(self._of("actor"))
+        return bool(self._of("actor")) or any(isinstance(who, int) for who in self._due)
 
     def drain(self) -> None:
         """Ask the sources to stop; what is under way still reaches the sinks."""
@@ -93,6 +95,7 @@ class Supervisor:
 
     def cut(self) -> None:
         """Stop all actors at once; each still shuts its processor down."""
+        self._due.clear()
         if self._cut_at is None:
             self._cut_at = time.monotonic()
             for child in self._of("actor"):
@@ -100,12 +103,15 @@ class Supervisor:
 
     def kill(self) -> None:
         """Kill whatever is left."""
+        self._due.clear()
         self._cut_at = self._cut_at or time.monotonic()
         for child in self._children.values():
             child.signal(signal.SIGKILL)
 
     def finish(self) -> None:
         """End broker and services, and wait for every process."""
+        self._due.clear()
+        self._cut_at = self._cut_at or time.monotonic()
         for child in self._children.values():
             child.signal(signal.SIGTERM)
         deadline = time.monotonic() + _KILL_S
@@ -115,21 +121,43 @@ class Supervisor:
             if time.monotonic() > deadline:
                 self.kill()
         self._poll.close()
+        self._crew.close()
 
-    def _host(self, pipe: Pipe, actor: Actor) -> Any:
-        wiring = self._plan.wiring(pipe, actor, self._folder)
-        host = PlainHost if actor.node.synchronous else WaitingHost
-        progress = self._progress[actor.number : actor.number + 1]
-        return lambda: host(actor.node, wiring, actor.tree, progress).run()
+    # Starting
 
-    def _fork(self, name: str, kind: str, work: Any, *, waits: bool = False) -> None:
+    def _start_actor(self, number: int, incarnation: int) -> None:
+        name, waits = self._crew.name(number), self._crew.waits(number)
+        poison = self._deaths.poison(number)
+        work = self._crew.work(number, incarnation, poison)
         pid = fork(f"caspy: {self._plan.bus}/{name}", work)
-        child = Child(name, pid, kind, waits=waits)
+        child = Child(name, pid, "actor", waits=waits, number=number, incarnation=incarnation)
+        self._keep(child)
+        if self._watchdog is not None:
+            self._watchdog.forget(number)
+        if self._draining_since is not None and waits:
+            child.signal(signal.SIGUSR1)
+
+    def _start_helper(self, name: str, incarnation: int = 1) -> None:
+        kind = "broker" if name == "broker" else "service"
+        last = signal.SIGTERM if kind == "broker" else signal.SIGKILL  # the broker cleans up
+        pid = fork(f"caspy: {self._plan.bus}/{name}", self._helper(name), last)
+        self._keep(Child(name, pid, kind, incarnation=incarnation))
+
+    def _helper(self, name: str) -> Any:
+        folder, plan = self._folder, self._plan
+        if name == "broker":
+            names = {actor.number: actor.name for actor in plan.actors}
+            return lambda: helpers.serve_broker(plan.run, folder, names)
+        return lambda: helpers.serve(name, folder)
+
+    def _keep(self, child: Child) -> None:
         self._children[child.handle] = child
         self._poll.register(child.handle, select.EPOLLIN)
 
     def _of(self, kind: str) -> list[Child]:
         return [child for child in self._children.values() if child.kind == kind]
+
+    # Ending
 
     def _reap(self, handle: int) -> None:
         child = self._children.pop(handle, None)
@@ -140,43 +168,92 @@ class Supervisor:
         code = child.reap()
         if self._draining_since is not None:
             self._draining_since = time.monotonic()
+        if self._cut_at is not None:
+            return
         if child.kind == "actor":
             self._actor_ended(child, code)
-        elif self._of("actor") and self._cut_at is None:
+        elif self._of("actor") or self._due:
             self._helper_ended(child, code)
 
     def _actor_ended(self, child: Child, code: int) -> None:
-        if code == 0 or self._cut_at is not None:
+        row = self._crew.row(child.number)
+        if code == 0:
             return
-        self.exit_code = 1
-        if code == 1:  # it has said why, and what was under way behind it drains
+        if code == FAILED or (
+            row.over and row.failed
+        ):  # it has said why, and what is behind it drains
+            self.exit_code = 1
             self.drain()
+        elif row.over:
+            log.debug('msg="%s, after all was done" actor=%s', _what(code), child.name)
+        elif code == NOT_STARTED and child.incarnation == 1:  # it has said why
+            self.exit_code = 1
+            self.cut()
+        else:
+            self._start_again(child, code)
+
+    def _start_again(self, child: Child, code: int) -> None:
+        number, row, now = child.number, self._crew.row(child.number), time.monotonic()
+        if row.begun > row.made and not child.waits:
+            self._deaths.blame(number, row.begun - 1)
+        delay_s = self._deaths.note(number, now)
+        if delay_s is None:
+            often = self._deaths.count(number)
+            log.error(
+                'msg="%s%s" actor=%s', _what(code),
+                f", {often} times in {SPAN_S:.0f} s: given up (-restart N)" if often > 1 else "",
+                child.name,
+            )  # fmt: skip
+            self.exit_code = 1
+            self.cut()
             return
-        if code < 0:
-            log.error('msg="killed by %s" actor=%s', signal.Signals(-code).name, child.name)
-        elif code not in (NOT_STARTED, SOCKETS_FAILED):  # those have said why
-            log.error('msg="ended with exit code %d" actor=%s', code, child.name)
-        self.cut()
+        log.warning('msg="%s, is started again" actor=%s', _what(code), child.name)
+        self._due[number] = (now + delay_s, child.incarnation + 1)
 
     def _helper_ended(self, child: Child, code: int) -> None:
-        if child.kind == "broker":
-            log.warning('msg="the broker has gone, data flow on" code=%s', code)
-            return
-        log.error('msg="a helper has gone" service=%s code=%s', child.name, code)
-        self.exit_code = 1
-        self.cut()
+        now = time.monotonic()
+        delay_s = self._deaths.note(child.name, now)
+        if delay_s is not None:
+            log.warning('msg="%s, is started again" helper=%s', _what(code), child.name)
+            self._due[child.name] = (now + delay_s, child.incarnation + 1)
+        elif child.kind == "broker":
+            log.warning('msg="%s, too often; data flow on without it" helper=broker', _what(code))
+        else:
+            log.error('msg="%s, too often: given up" helper=%s', _what(code), child.name)
+            self.exit_code = 1
+            self.cut()
+
+    # The clock
 
     def _watch_the_clock(self) -> None:
         now = time.monotonic()
         if self._cut_at is not None:
             if now > self._cut_at + _KILL_S:
                 self.kill()
-        elif self._draining_since is not None:
+            return
+        for who, (when, incarnation) in list(self._due.items()):
+            if now >= when:
+                del self._due[who]
+                if isinstance(who, int):
+                    self._start_actor(who, incarnation)
+                else:
+                    self._start_helper(who, incarnation)
+        if self._watchdog is not None:
+            self._kill_the_hung(self._watchdog, now)
+        if self._draining_since is not None:
             self._watch_the_drain(now, self._draining_since)
+
+    def _kill_the_hung(self, watchdog: Watchdog, now: float) -> None:
+        for child in self._of("actor"):
+            why = watchdog.hung(child.number, self._crew.row(child.number), now, waits=child.waits)
+            if why:
+                log.error('msg="%s: killed (-hang)" actor=%s', why, child.name)
+                watchdog.forget(child.number)
+                child.signal(signal.SIGKILL)
 
     def _watch_the_drain(self, now: float, since: float) -> None:
         left = ",".join(child.name for child in self._of("actor"))
-        progressed = sum(self._progress)
+        progressed = self._crew.progress()
         if progressed != self._progressed:
             self._progressed, self._draining_since = progressed, now
         elif left and not self._said and now > since + _SAY_S:
@@ -186,3 +263,12 @@ class Supervisor:
             log.error('msg="stopped: no progress for %d s" actors=%s', DRAIN_S, left)
             self.exit_code = 1
             self.cut()
+
+
+def _what(code: int) -> str:
+    """Say how a process has ended."""
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    if code == RESTART:
+        return "failed"
+    return "lost its sockets" if code == SOCKETS_FAILED else f"ended with exit code {code}"

@@ -57,6 +57,9 @@ OPTIONS = {
     "window": Takes("always"),
     "count": Takes("always"),
     "bus": Takes("always"),
+    "restart": Takes("always"),
+    "hang": Takes("always"),
+    "on-error": Takes("always"),
 }
 
 

@@ -3,30 +3,57 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 from camagick_broker.edges import Joined
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.events import Deliver, ToConsumers, ToLoop, ToProducer
+from camagick_broker.journal import Record
+from camagick_broker.ledger import Row
 from camagick_broker.protocol import ActorProtocol, Arrived, Permit, Stop
+from camagick_broker.resume import take_over
 from camagick_broker.wire import Head, Kind, pack, unpack
 from camagick_broker.wiring import Wiring
 
 RUN = b"a network"[:8]
 
 
+class Memory(dict[int, Record]):
+    """A journal that needs no memory of the launcher."""
+
+    slots = 1 << 30
+
+    def read(self, seq: int) -> Record:
+        return self[seq]
+
+
+class Outliving:
+    """What outlives the processes of one actor."""
+
+    def __init__(self, *, journal: bool) -> None:
+        self.row = Row()
+        self.journal = Memory() if journal else None
+        self.made: list[int] = []  # every call of a processor
+        self.joined = 0  # iterations that came together here
+
+
 class Node:
     """One actor: its protocol, and a processor that takes its time."""
 
-    def __init__(self, wiring: Wiring, fails_at: int | None) -> None:
+    def __init__(
+        self, wiring: Wiring, fails_at: int | None, outliving: Outliving | None = None
+    ) -> None:
         self.wiring = wiring
-        self.protocol = ActorProtocol(wiring)
+        self.outliving = outliving or Outliving(journal=wiring.is_head)
+        resume = take_over(wiring, self.outliving.row, self.outliving.journal)  # type: ignore[arg-type]
+        self.protocol = ActorProtocol(wiring, resume, self.outliving.row)
         self.inbox: deque[Any] = deque()
-        self.seen: list[int] = []  # iterations processed
-        self.joined = 0  # iterations that came together here
+        self.seen = list(range(resume.seq))  # iterations processed
+        self.running = False
         self.fails_at = fails_at
         self.armed = self.stopping = self.ended = self.closed = self.gone = False
-        if fails_at == -1:  # it could not even start
+        if fails_at == -1 or resume.ended_at is not None:  # it could not even start
             self.end()
 
     @property
@@ -73,9 +100,20 @@ class Node:
         if seq == self.fails_at:
             self.end()
             return
+        self.protocol.sent(seq, self.make(seq))
+        if self.wiring.commits:
+            self.protocol.committed(seq + 1)
+
+    def make(self, seq: int) -> list[Any]:
+        """Do what a kill may come behind: nobody has been told yet."""
         self.seen.append(seq)
-        number = self.wiring.number
-        self.protocol.sent(seq, [pack(Head(Kind.DATA, RUN, number, number, seq))])
+        self.outliving.made.append(seq)
+        number, incarnation = self.wiring.number, self.wiring.incarnation
+        frames = [pack(Head(Kind.DATA, RUN, number, number, seq, incarnation, incarnation))]
+        if self.outliving.journal is not None:
+            self.outliving.journal[seq] = Record(frames, [])
+        self.outliving.row.made = seq + 1
+        return frames
 
     def end(self) -> None:
         if not self.ended:
@@ -121,16 +159,16 @@ class Network:
             "heads": tuple(one for one in numbers if not inputs[one]),
             "terminals": tuple(one for one in numbers if not edges.get(one)), **options,
         }  # fmt: skip
-        self.nodes = {
-            one: Node(
-                Wiring(
-                    number=one, name=str(one), inputs=inputs[one], consumers=edges.get(one, ()),
-                    gates_at_join=one in joins, **shared,
-                ),
-                (fails or {}).get(one),
-            )
-            for one in numbers
-        }  # fmt: skip
+        self._fails = fails or {}
+        self.nodes: dict[int, Node] = {}
+        for one in numbers:
+            wiring = Wiring(
+                number=one, name=str(one), inputs=inputs[one], consumers=edges.get(one, ()),
+                gates_at_join=one in joins, **shared,
+            )  # fmt: skip
+            alone = not inputs[one] or (one in gates and one not in joins)
+            outliving = Outliving(journal=alone and bool(wiring.consumers))
+            self.nodes[one] = Node(wiring, self._fails.get(one), outliving)
         #: One queue a connection: (socket of the receiver, sender) -> frames.
         self.queues: dict[tuple[str, int, int], deque[list[Any]]] = {}
         self.faults = faults or (lambda _kind: 1)
@@ -149,7 +187,7 @@ class Network:
                 # Hosts see it at once, also before what was delivered earlier.
                 node.stopping |= isinstance(effect.item, Stop)
                 if isinstance(effect.item, Joined) and not effect.item.ended:
-                    node.joined = effect.item.seq + 1
+                    node.outliving.joined = max(node.outliving.joined, effect.item.seq + 1)
             elif isinstance(effect, ToProducer):
                 self._queue("back", effect.producer, own, [effect.frame])
             elif isinstance(effect, ToLoop):
@@ -170,6 +208,11 @@ class Network:
         ]
         found += [number for number, node in self.nodes.items() if node.may_step]
         found += [(n, "close") for n, node in self.nodes.items() if node.ended and not node.closed]
+        found += [
+            (number, "go")
+            for number, node in self.nodes.items()
+            if self.running and not node.running and _ready(node)
+        ]
         if not self.running and all(node.fails_at != -1 for node in self.nodes.values()):
             outs = [node.protocol.out for node in self.nodes.values()]
             found += ["run"] if all(out is None or out.ready for out in outs) else []
@@ -180,12 +223,14 @@ class Network:
         if what == "run":
             self.running = True
             for node in self.nodes.values():
-                node.protocol.run()
-                self.carry_out(node)
+                self._run(node)
             return
         if isinstance(what, int):
             node = self.nodes[what]
             node.step()
+        elif what[1] == "go":
+            node = self.nodes[what[0]]
+            self._run(node)
         elif what[1] == "close":
             node = self.nodes[what[0]]
             node.closed = True
@@ -195,6 +240,49 @@ class Network:
         self.carry_out(node)
         self.check(node)
         node.gone = self._leave and node.protocol.over and node.protocol.released
+
+    def _run(self, node: Node) -> None:
+        node.running = True
+        node.protocol.run()
+        self.carry_out(node)
+
+    def kill(self, number: int, rng: Any, *, told: bool) -> None:
+        """Kill an actor, lose what only it knew, and start another in its place."""
+        old = self.nodes[number]
+        if old.inbox and rng.random() < 0.3 and not old.ended and not old.stopping:
+            self._half_a_step(old)
+        for (_, receiver, sender), queue in self.queues.items():
+            if receiver == number:
+                queue.clear()
+            elif sender == number:
+                for _ in range(rng.randint(0, len(queue))):
+                    queue.pop()
+        if old.outliving.row.over:  # nothing is left to do for it
+            old.gone = True
+            for node in self.nodes.values():
+                node.protocol.gone(number)
+                self.carry_out(node)
+            return
+        wiring = replace(old.wiring, incarnation=old.wiring.incarnation + 1)
+        node = self.nodes[number] = Node(wiring, self._fails.get(number), old.outliving)
+        node.protocol.greet()
+        self.carry_out(node)
+        if told:
+            self._tell_of(number)
+
+    def _half_a_step(self, node: Node) -> None:
+        item = node.inbox[0]
+        begun = node.armed if isinstance(item, Permit) else isinstance(item, Joined)
+        if begun and not getattr(item, "ended", False) and item.seq != node.fails_at:
+            node.make(item.seq)
+
+    def _tell_of(self, number: int) -> None:
+        """The broker tells everybody that there is a new process."""
+        for node in self.nodes.values():
+            if number in node.wiring.inputs and not node.gone:
+                node.protocol.greet_one(number)
+            node.protocol.repeat()
+            self.carry_out(node)
 
     def _receive(self, socket: str, receiver: int, sender: int) -> Node:
         node = self.nodes[receiver]
@@ -219,6 +307,23 @@ class Network:
             self.carry_out(node)
         return bool(owing)
 
+    def repair(self) -> None:
+        """Let the clocks of all go on: who waits for something asks for it."""
+        for node in self.nodes.values():
+            if node.gone:
+                continue
+            if not node.running:
+                node.protocol.greet()
+            if node.protocol.out is not None and node.protocol.out.kept:
+                node.protocol.probe()
+            if node.protocol.over:
+                node.protocol.acknowledge()  # until the producers know it
+            node.protocol.repeat()
+            for one in self.nodes.keys() - {node.wiring.number}:
+                if self.nodes[one].outliving.row.over:
+                    node.protocol.gone(one)
+            self.carry_out(node)
+
     def check(self, node: Node) -> None:
         """See that the promises hold at this moment."""
         out = node.protocol.out
@@ -232,9 +337,15 @@ class Network:
             assert len(node.seen) <= ended + 1
         if wiring.gates and wiring.is_head:
             gates = [self.nodes[one] for one in wiring.gates]
-            left = min(one.joined if one.wiring.gates_at_join else len(one.seen) for one in gates)
+            left = min(
+                one.outliving.joined if one.wiring.gates_at_join else len(one.seen) for one in gates
+            )
             assert len(node.seen) <= left + 1
 
     @property
     def over(self) -> bool:
         return all(node.protocol.over for node in self.nodes.values())
+
+
+def _ready(node: Node) -> bool:
+    return node.protocol.out is None or node.protocol.out.ready

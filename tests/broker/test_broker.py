@@ -65,7 +65,7 @@ def test_the_barrier_opens_when_all_are_registered_and_ready(serve, bus_dir):
         assert one.listen() == []
         two.tell(op="register", **ENTRY)
         until(lambda: "directory" in one.listen() and "directory" in two.listen(), "the directory")
-        assert one.heard[0]["actors"] == {1: ENTRY, 2: ENTRY}
+        assert all(one.heard[0]["actors"][number].items() <= ENTRY.items() for number in (1, 2))
         two.tell(op="ready")
         until(lambda: ask(RUN, bus_dir)["actors"], "an answer")
         assert "go" not in one.listen() + two.listen()

@@ -11,7 +11,7 @@ from camagick_broker.errors import RemoteProtocolError
 
 ENTRY: dict[str, Any] = {
     "name": "a.1", "pid": 7, "incarnation": 1, "data": "ipc:///d", "back": "ipc:///a",
-    "loop": "ipc:///l", "multicast": False,
+    "loop": "ipc:///l", "multicast": False, "ready": False, "going": False,
 }  # fmt: skip
 
 
@@ -20,7 +20,27 @@ def test_everybody_is_known_when_all_have_registered():
     assert not directory.register(1, ENTRY)
     assert not directory.register(1, ENTRY)
     assert directory.register(2, ENTRY)
-    assert directory.actors[1] == ENTRY
+    assert not directory.register(2, ENTRY), "nothing new"
+    assert directory.actors[1].items() <= ENTRY.items()
+
+
+def test_whoever_is_restarted_is_news_for_all():
+    directory = Directory({1: "a.1", 2: "b.2"})
+    for number in (1, 2):
+        directory.register(number, ENTRY)
+        directory.ready(number)
+    assert directory.going
+    assert directory.register(1, {**ENTRY, "incarnation": 2})
+    assert not directory.may_go(1)
+    directory.ready(1)
+    assert directory.may_go(1)
+
+
+def test_a_new_broker_learns_from_anybody_that_the_run_goes_on():
+    directory = Directory({1: "a.1", 2: "b.2"})
+    assert directory.register(1, {**ENTRY, "ready": True, "going": True})
+    assert directory.going
+    assert directory.may_go(1)
 
 
 def test_all_may_start_when_all_could():

@@ -144,8 +144,6 @@ def test_when_a_head_ends_the_others_still_do_what_it_has_done(name, data):
 @settings(max_examples=200, deadline=None)
 @given(pipes, st.integers(1, 10), st.integers(1, 4), st.data())
 def test_lost_states_and_doubled_messages_do_no_harm(name, count, window, data):
-    # Lost DATA at the end of a burst, a lost END, STOP, HELLO or loop message, and restarted actors
-    # need the timers, the repeated state and the replay that come with restarts.
     rng = data.draw(st.randoms(use_true_random=True))
 
     def faults(kind: Kind) -> int:
@@ -166,32 +164,6 @@ def test_lost_states_and_doubled_messages_do_no_harm(name, count, window, data):
     assert network.over
     for node in network.nodes.values():
         assert node.seen == list(range(count))
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.sampled_from(["chain", "fanout", "bypass", "nested"]), st.data())
-def test_what_was_lost_inside_a_burst_is_asked_for_again(name, data):
-    rng = data.draw(st.randoms(use_true_random=True))
-    lost = iter([0] * 3)
-    network = build(name, count=20, window=8, leave=False)
-
-    def faults(kind: Kind) -> int:
-        if kind is Kind.DATA and network.running and rng.random() < 0.05:
-            return next(lost, 1)
-        return 1
-
-    network.faults = faults
-    run(network, data)
-    for node in network.nodes.values():
-        if not network.over:  # the last of a burst was lost: there is no resend timer yet
-            out = node.protocol.out
-            if out is not None:
-                for consumer in node.wiring.consumers:
-                    node.protocol._post.again(out.since(0), consumer)
-                network.carry_out(node)
-    run(network, data)
-    seen = [node.seen for node in network.nodes.values()]
-    assert all(one == list(range(len(one))) for one in seen)
 
 
 def head_of(network: Network, number: int) -> ActorProtocol:

@@ -263,6 +263,7 @@ class Stranger:
             "data": address.data_address(folder, number),
             "back": address.back_address(folder, number),
             "loop": address.loop_address(folder, number), "multicast": multicast,
+            "ready": False, "going": False,
         }  # fmt: skip
         dealer.send([say(RUN, number, entry)])
         dealer.send([say(RUN, number, {"op": "ready"})])
@@ -411,7 +412,6 @@ def test_a_hostile_broker_is_refused_and_a_good_one_obeyed(bus_dir, nothing_left
         entry = {"data": "ipc:///x", "back": "ipc:///x", "loop": "ipc:///x", "multicast": False}
         words: list[Any] = [
             {"op": "directory"}, {"op": "directory", "actors": 5},
-            {"op": "directory", "actors": {}},
             {"op": "directory", "actors": {1: 5}}, {"op": "directory", "actors": {1: {}}},
             {"op": "directory", "actors": {1: {**entry, "data": 7}}},
             {"op": "directory", "actors": {1: {**entry, "back": "smb://x"}}},

@@ -14,6 +14,7 @@ import camagick
 from caspy import log
 from caspy.cli import main
 from caspy.errors import PlanError
+from caspy.policy import Policy
 from caspy.yamlfile import loads
 
 SOURCE = ("--from-scratch", "random", "a=1")
@@ -54,8 +55,8 @@ def calls(monkeypatch):
         made.update(options, flows=flows)
         return "the plan"
 
-    def execute(plan):
-        made["ran"] = plan
+    def execute(plan, policy):
+        made.update(ran=plan, policy=policy)
         return 7
 
     monkeypatch.setattr(caspy.plan, "make_plan", make_plan)
@@ -182,12 +183,19 @@ def test_run(caspy, calls):
     assert calls.pop("ran") == "the plan"
     (flow,) = calls.pop("flows")
     assert [child.name for child in flow.children] == ["scratch", "summary"]
+    assert calls.pop("policy") == Policy()
     assert calls == {"window": 3, "count": 5, "bus": "me"}
+
+
+def test_what_to_do_when_actors_die(caspy, calls):
+    assert caspy("-restart", "0", *SOURCE, "-hang", "2.5", "-on-error", "skip")[0] == 7
+    assert calls["policy"] == Policy(0, 2.5, "skip")
 
 
 def test_defaults(caspy, calls):
     assert caspy(*SOURCE, ",", *SOURCE)[0] == 7
     assert len(calls.pop("flows")) == 2
+    assert calls.pop("policy") == Policy(restart=3, hang_s=None, on_error="stop")
     assert calls == {"window": 8, "count": None, "bus": None, "ran": "the plan"}
 
 

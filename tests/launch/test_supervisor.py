@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -15,7 +15,6 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 DEADLINE_S = 30.0
 CASPY = [sys.executable, "-m", "caspy"]
@@ -50,7 +49,10 @@ def first_line(process: subprocess.Popen[str]) -> str:
 def titles(process: subprocess.Popen[str]) -> dict[str, psutil.Process]:
     found = {}
     for child in psutil.Process(process.pid).children(recursive=True):
-        title = "".join(child.cmdline())
+        try:
+            title = "".join(child.cmdline())
+        except psutil.NoSuchProcess:
+            continue
         if title.startswith("caspy: "):
             found[title.partition("/")[2]] = child
     return found
@@ -202,29 +204,6 @@ def test_an_error_at_the_start_ends_everything(tmp_path: Path) -> None:
     assert 'msg="no such device: /dev/none" actor=broken.2' in line
 
 
-@pytest.mark.parametrize("victim", ["scratch.1", "npfun.2", "summary.3"])
-def test_a_killed_actor_ends_the_run_and_is_named(victim: str) -> None:
-    process = start(*ENDLESS)
-    first_line(process)
-    titles(process)[victim].kill()
-    _, err = rest(process)
-    assert process.returncode == 1
-    assert re.search(rf'msg="killed by SIGKILL" actor={victim}', err), err
-
-
-def test_a_killed_broker_does_not_stop_the_data() -> None:
-    process = start(*ENDLESS)
-    first_line(process)
-    titles(process)["broker"].kill()
-    assert process.stdout is not None
-    for _ in range(200):
-        assert process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    _, err = rest(process)
-    assert process.returncode == 0
-    assert "the broker has gone" in err
-
-
 def test_nothing_outlives_a_killed_launcher() -> None:
     process = start(*ENDLESS)
     first_line(process)
@@ -234,8 +213,8 @@ def test_nothing_outlives_a_killed_launcher() -> None:
     rest(process)
     _, alive = psutil.wait_procs(children, timeout=DEADLINE_S)
     assert not alive
-    # Its folder stays; the next bus of this user removes it.
-    assert run("-count", "1", *ENDLESS).returncode == 0
+    folder = Path(os.environ["XDG_RUNTIME_DIR"]) / "caspy"
+    wait_for(lambda: not list(folder.iterdir()), "the broker to remove the folder")
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -10,19 +11,19 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from camagick.actor.inputs import Inputs, Tree
-from camagick.actor.messages import Writer
+from camagick.actor import deadletter
+from camagick.actor.failures import Failures
+from camagick.actor.handover import HandOver
+from camagick.actor.inputs import Given, Inputs, Torn
 from camagick.data import Data
-from camagick.processor import EndOfData, ProcessorBase, Result, conclude
 from camagick_broker.protocol import Stop
+from camagick_broker.resume import take_over
 from camagick_broker.station import Station
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from camagick.actor.assignment import Assignment
     from camagick_broker.edges import Joined
     from camagick_broker.protocol import Permit
-    from camagick_broker.wiring import Wiring
 
 log = logging.getLogger(__name__)
 
@@ -37,34 +38,41 @@ _SWITCH_S = 0.0005
 class Host:
     """What the two kinds of hosts (with and without an event loop) have in common.
 
-    Parameters
+    Attributes
     ----------
-    node
-        The processor.
-    wiring
-        Its place on the bus.
-    tree
-        How its inputs belong together; None for a head.
-    progress
-        A writable sequence: its first number is how many iterations have been done.
+    node, wiring
+        The processor, and its place on the bus.
+    resume
+        Where it begins.
+    stopping
+        Nothing more is to be begun.
+    hand_over, failures
+        What is done with results, and with errors.
+    waits
+        Whether it may wait for the outside for ever.
     """
 
-    def __init__(
-        self, node: ProcessorBase, wiring: Wiring, tree: Tree | None, progress: Any
-    ) -> None:
-        self.node = node
-        self.wiring = wiring
+    def __init__(self, assignment: Assignment) -> None:
+        node, wiring = assignment.node, assignment.wiring
+        self.node, self.wiring = node, wiring
+        self._assignment = assignment
+        self.hand_over = HandOver(assignment, self._tell)
+        row = self.hand_over.row
+        self.failures = Failures(assignment, row)
+        self.resume = take_over(wiring, row, assignment.journal)
         self.stopping = False
-        self.exit_code = 0
         self.waits = node.gates or wiring.is_head
-        self._inputs = Inputs(wiring.inputs, tree) if tree is not None else None
-        self._write = Writer(wiring, copies=node.keeps_frames)
-        self._busy_s = 0.0
-        self._progress = progress
+        tree = assignment.tree
+        self._inputs = Inputs(wiring.inputs, tree, assignment.lines) if tree is not None else None
         self._since = time.monotonic()
-        self._log = logging.getLogger(type(node).__module__)
-        self.station = Station(wiring, self.deliver, self._figures)
+        node.placement = node.placement._replace(
+            number=wiring.number, incarnation=wiring.incarnation
+        )
+        self.station = Station(wiring, self.deliver, self._figures, assignment.ledger, self.resume)
         self._thread = threading.Thread(target=self._serve, name="station", daemon=True)
+
+    def _tell(self, name: str, *arguments: Any) -> None:
+        self.station.call(name, *arguments)
 
     def deliver(self, item: Joined | Permit | Stop) -> None:
         """Take what the station has for the processor; called in the station's thread."""
@@ -82,7 +90,7 @@ class Host:
     def cut(self) -> None:
         """End at once, orderly: nothing more is taken, the processor is shut down."""
         self.stopping = True
-        self.exit_code = self.exit_code or 128 + signal.SIGTERM
+        self.failures.exit_code = self.failures.exit_code or 128 + signal.SIGTERM
         self.station.cut()
         self.deliver(Stop())
 
@@ -94,53 +102,78 @@ class Host:
             log.error('msg="the sockets failed: %s" actor=%s', error, self.wiring.name)  # noqa: TRY400
             log.debug("details", exc_info=error)
             self.stopping = True
-            self.exit_code = SOCKETS_FAILED
+            self.failures.exit_code = SOCKETS_FAILED
             self.deliver(Stop())
 
-    def read(self, joined: Joined | None) -> tuple[Data, Data, Mapping[int, int]]:
+    def read(self, joined: Joined | None) -> Given:
         """Return what an iteration brings; empty for a head."""
         if self._inputs is None or joined is None:
-            return Data(), Data(), {}
+            return Given(Data(), Data(), {})
         return self._inputs(joined)
 
-    def hand_over(self, seq: int, made: Result, given: tuple[Any, ...], before: Any) -> None:
-        """Send on what the processor made of an iteration."""
-        data, context, lineage = given
-        result = conclude(self.node, made, data, context, before)
-        frames = self._write(seq, result, context, lineage) if self.wiring.consumers else []
-        self._progress[0] = seq + 1
-        self.station.call("sent", seq, frames)
+    def recall(self) -> None:
+        """Tell the processor, which has been started, what its predecessor knew."""
+        self.hand_over.recall(self.resume.seq)
 
-    def count_busy(self, since: float) -> None:
-        """Note that the processor has worked since then (`time.perf_counter`)."""
-        self._busy_s += time.perf_counter() - since
+    def settle(self, *, idle: bool) -> bool:
+        """Commit what was handed over, if it is time to; tell whether all is well."""
+        if self.hand_over.is_due(idle=idle):
+            try:
+                self.hand_over.commit()
+            except Exception as error:  # noqa: BLE001 - the user says what any failure leads to
+                self.failures.give_up(error, self.hand_over.row.made - 1)
+                return False
+        return True
 
-    def failed(self, error: Exception, seq: int | None = None, code: int = 1) -> None:
-        """Say what went wrong, once; the run will end with exit code 1."""
-        if isinstance(error, EndOfData):
-            return
-        self.exit_code = code
-        text = " ".join(str(error).split()) or type(error).__name__
-        where = "" if seq is None else f" iteration={seq}"
-        known = isinstance(error, (ValueError, TypeError, OSError)) or _is_ours(error)
-        text = text if known else f"{type(error).__name__}: {text}"
-        self._log.error('msg="%s" actor=%s%s', text, self.wiring.name, where)
-        self._log.debug("details", exc_info=error)
+    def is_poison(self, seq: int) -> bool:
+        """Tell whether an iteration has killed this actor too often."""
+        return seq in self._assignment.poison
+
+    def set_aside(self, seq: int, joined: Joined | None) -> bool:
+        """Keep an iteration that kills this actor, and go on without it."""
+        given = Given(Data(), Data(), {})
+        try:
+            given = self.read(joined)
+            kept = str(deadletter.keep(self.wiring, seq, given.data, given.context))
+        except Exception as error:  # noqa: BLE001 - it must not end the run after all
+            kept = f"nowhere: {error}"
+        self.failures.set_aside(seq, kept)
+        self.hand_over.nothing(seq, given)
+        return True
+
+    def go_on_after(self, error: Exception, seq: int, joined: Joined | None) -> bool:
+        """Do what was asked for when the processor raises; tell whether to go on."""
+        if isinstance(error, Torn):
+            self.failures.torn(error, seq)
+            self.hand_over.nothing(seq, Given(Data(), Data(), {}))
+            return True
+        if self.failures.stops(error, seq):
+            return False
+        given = Given(Data(), Data(), {})
+        with contextlib.suppress(Exception):  # it may be what has failed
+            given = self.read(joined)
+        self.hand_over.nothing(seq, given)
+        return True
+
+    def say_ended(self, seq: int) -> None:
+        """Say that there is no iteration `seq` here, or leave that to a successor."""
+        if self.failures.again:
+            self.station.cut()
+        else:
+            self.station.call("ended", seq)
 
     def finish(self) -> int:
         """Wait until the station has done what is left, and return the exit code."""
         self.station.call("closed")
         self._thread.join()
-        return self.exit_code
+        return self.failures.exit_code
 
     def _figures(self) -> dict[str, Any]:
         return {
-            "seq": self._progress[0],
-            "busy_s": self._busy_s,
+            "seq": self.hand_over.row.made,
+            "restarts": self.wiring.incarnation - 1,
+            **self.failures.counts,
+            "busy_s": self.hand_over.busy_s,
             "lifetime_s": time.monotonic() - self._since,
             "pid": os.getpid(),
         }
-
-
-def _is_ours(error: Exception) -> bool:
-    return type(error).__module__.startswith(("camagick.", "camagick_broker."))

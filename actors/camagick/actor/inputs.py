@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from camagick.actor.messages import read
+from camagick.errors import CamagickError
 from camagick.merge import Merger, Part
 
 if TYPE_CHECKING:
@@ -33,6 +34,46 @@ class Branch(NamedTuple):
 Tree = int | tuple[Branch, ...]
 
 
+class Given(NamedTuple):
+    """What an iteration brings: data, context, and the attempts of restarted actors behind it."""
+
+    data: Data
+    context: Data
+    lineage: Mapping[int, int]
+
+
+class Torn(CamagickError):
+    """Two inputs of one iteration descend from different attempts of a restarted actor."""
+
+
+def check_whole(
+    lineages: Mapping[int, Mapping[int, int]], lines: Mapping[int, frozenset[int]]
+) -> None:
+    """See that the inputs of an iteration belong together.
+
+    Parameters
+    ----------
+    lineages
+        What the message of each producer says of the restarted actors it descends from: their
+        attempt, where it was not the first.
+    lines
+        The actors that each producer's messages descend from.
+
+    Raises
+    ------
+    Torn
+        Otherwise; mixed, they would be data that never were.
+    """
+    for actor in {number for lineage in lineages.values() for number in lineage}:
+        attempts = {
+            lineage.get(actor, 1)
+            for producer, lineage in lineages.items()
+            if actor in lines.get(producer, ())
+        }
+        if len(attempts) > 1:
+            raise Torn(f"inputs of different attempts of actor {actor}: {sorted(attempts)}")
+
+
 class Inputs:
     """Reads the messages of one iteration.
 
@@ -42,22 +83,37 @@ class Inputs:
         Their numbers, in the order in which the messages come.
     tree
         How they belong together.
+    lines
+        See `check_whole`.
     """
 
-    def __init__(self, producers: tuple[int, ...], tree: Tree) -> None:
+    def __init__(
+        self, producers: tuple[int, ...], tree: Tree, lines: Mapping[int, frozenset[int]]
+    ) -> None:
         self._producers = producers
+        self._lines = lines
         self._tree = tree
         self._mergers: dict[int, Merger] = {}
 
-    def __call__(self, joined: Joined) -> tuple[Data, Data, Mapping[int, int]]:
-        """Return data, context and lineage of an iteration."""
+    def __call__(self, joined: Joined) -> Given:
+        """Return what an iteration brings.
+
+        Raises
+        ------
+        Torn
+            When its inputs do not belong together.
+        """
         read_ones = [read(message) for message in joined.messages]
         if isinstance(self._tree, int):
-            return read_ones[0]
+            return Given(*read_ones[0])
+        lineages = {
+            producer: one[2] for producer, one in zip(self._producers, read_ones, strict=True)
+        }
+        check_whole(lineages, self._lines)
         lineage = {key: value for one in read_ones for key, value in one[2].items()}
         known = dict(zip(self._producers, read_ones, strict=True))
         data, context = self._evaluate(self._tree, known)
-        return data, context, lineage
+        return Given(data, context, lineage)
 
     def _evaluate(self, tree: Tree, known: Mapping[int, Any]) -> tuple[Data, Data]:
         if isinstance(tree, int):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from camagick.actor.host import NOT_STARTED, Host
@@ -13,20 +12,16 @@ from camagick_broker.edges import Joined
 from camagick_broker.protocol import Permit, Stop
 
 if TYPE_CHECKING:
-    from camagick.actor.inputs import Tree
-    from camagick.processor import ProcessorBase
-    from camagick_broker.wiring import Wiring
+    from camagick.actor.assignment import Assignment
 
 
 class PlainHost(Host):
     """Takes one item after the other from a queue."""
 
-    def __init__(
-        self, node: ProcessorBase, wiring: Wiring, tree: Tree | None, progress: Any
-    ) -> None:
+    def __init__(self, assignment: Assignment) -> None:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._stopped = threading.Event()
-        super().__init__(node, wiring, tree, progress)
+        super().__init__(assignment)
 
     def deliver(self, item: Any) -> None:
         if isinstance(item, Stop):
@@ -40,36 +35,41 @@ class PlainHost(Host):
         try:
             # Most never wait in there; an event loop for those that do costs little, once.
             asyncio.run(self.node.startup())
+            self.recall()
         except Exception as error:  # noqa: BLE001 - any failure of a processor ends the run
-            self.failed(error, code=NOT_STARTED)
+            self.failures.fatal(error, code=NOT_STARTED)
             self.station.cut()
         else:
             self.station.call("started")
-            seq = self._lead() if self.wiring.is_head else self._follow()
-            self.station.call("ended", seq)
+            ended_at = self.resume.ended_at
+            if ended_at is None:
+                ended_at = self._lead() if self.wiring.is_head else self._follow()
+            self.say_ended(ended_at)
         try:
             asyncio.run(self.node.shutdown())
         except Exception as error:  # noqa: BLE001 - see above
-            self.failed(error)
+            self.failures.fatal(error)
         return self.finish()
 
     def _lead(self) -> int:
         """Iterate as a head; return the first iteration that does not exist."""
-        seq = 0
+        seq = self.resume.seq
         while seq != self.wiring.count and self._permitted(seq) and self._iterate(seq, None):
             seq += 1
         return seq
 
     def _follow(self) -> int:
         """Iterate behind others; return the first iteration that does not exist."""
-        seq = 0
+        seq = self.resume.seq
         while True:
+            if not self.settle(idle=self._inbox.empty()):
+                return seq
             item = self._inbox.get()
             if isinstance(item, Joined):
                 if item.ended or not self._iterate(seq, item):
                     return seq
                 seq += 1
-            elif self.stopping and (self.waits or self.exit_code):
+            elif self.stopping and (self.waits or self.failures.exit_code):
                 return seq
 
     def _permitted(self, seq: int) -> bool:
@@ -77,7 +77,7 @@ class PlainHost(Host):
         try:
             self._wait_until_due()
         except Exception as error:  # noqa: BLE001 - any failure of a processor ends the run
-            self.failed(error, seq)
+            self.failures.fatal(error, seq)
             return False
         if self.stopping:
             return False
@@ -86,21 +86,20 @@ class PlainHost(Host):
 
     def _iterate(self, seq: int, joined: Joined | None) -> bool:
         """Do one iteration; tell whether there may be another."""
+        if self.is_poison(seq):
+            return self.set_aside(seq, joined)
         try:
             given = self.read(joined)
             if joined is not None and self.waits:
                 self._wait_until_due()
                 if self.stopping:
                     return False
-            before = dict(given[1])
-            since = time.perf_counter()
-            self.node.seq = seq
-            made = self.node.process(given[0], given[1])
-            self.count_busy(since)
+            before = dict(given.context)
+            self.hand_over.begin(seq)
+            made = self.node.process(given.data, given.context)
             self.hand_over(seq, made, given, before)
-        except Exception as error:  # noqa: BLE001 - any failure of a processor ends the run
-            self.failed(error, seq)
-            return False
+        except Exception as error:  # noqa: BLE001 - the user says what any failure leads to
+            return self.go_on_after(error, seq, joined)
         return True
 
     def _wait_until_due(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any
 
 from camagick.actor.host import NOT_STARTED, Host
@@ -14,8 +13,7 @@ from camagick_broker.protocol import Permit, Stop
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from camagick.actor.inputs import Tree
-    from camagick_broker.wiring import Wiring
+    from camagick.actor.assignment import Assignment
 
 
 class Stopped(Exception):
@@ -25,13 +23,11 @@ class Stopped(Exception):
 class WaitingHost(Host):
     """Takes one item after the other; a source's wait ends when the run is stopped."""
 
-    def __init__(
-        self, node: ProcessorBase, wiring: Wiring, tree: Tree | None, progress: Any
-    ) -> None:
+    def __init__(self, assignment: Assignment) -> None:
         self._loop = asyncio.new_event_loop()
         self._inbox: asyncio.Queue[Any] = asyncio.Queue()
         self._stopped = asyncio.Event()
-        super().__init__(node, wiring, tree, progress)
+        super().__init__(assignment)
 
     def deliver(self, item: Any) -> None:
         if not self._loop.is_closed():
@@ -52,27 +48,30 @@ class WaitingHost(Host):
         self.begin()
         try:
             await self._unless_stopped(self.node.startup())
+            self.recall()
         except Stopped:
-            self.station.call("ended", 0)
+            self.station.call("ended", self.resume.seq)
             return await self._finish()
         except Exception as error:  # noqa: BLE001 - any failure of a processor ends the run
-            self.failed(error, code=NOT_STARTED)
+            self.failures.fatal(error, code=NOT_STARTED)
             self.station.cut()
             return await self._finish()
         self.station.call("started")
-        seq = await (self._lead() if self.wiring.is_head else self._follow())
-        self.station.call("ended", seq)
+        ended_at = self.resume.ended_at
+        if ended_at is None:
+            ended_at = await (self._lead() if self.wiring.is_head else self._follow())
+        self.say_ended(ended_at)
         return await self._finish()
 
     async def _finish(self) -> int:
         try:
             await self.node.shutdown()
         except Exception as error:  # noqa: BLE001 - see above
-            self.failed(error)
+            self.failures.fatal(error)
         return await asyncio.to_thread(self.finish)
 
     async def _lead(self) -> int:
-        seq = 0
+        seq = self.resume.seq
         try:
             while seq != self.wiring.count:
                 await self._ready()
@@ -85,39 +84,40 @@ class WaitingHost(Host):
         except Stopped:
             pass
         except Exception as error:  # noqa: BLE001 - see above
-            self.failed(error, seq)
+            self.failures.fatal(error, seq)
         return seq
 
     async def _follow(self) -> int:
-        seq = 0
+        seq = self.resume.seq
         while True:
+            if not self.settle(idle=self._inbox.empty()):
+                return seq
             item = await self._inbox.get()
             if isinstance(item, Joined):
                 if item.ended or not await self._iterate(seq, item):
                     return seq
                 seq += 1
-            elif self.stopping and (self.waits or self.exit_code):
+            elif self.stopping and (self.waits or self.failures.exit_code):
                 return seq
 
     async def _iterate(self, seq: int, joined: Any) -> bool:
         """Do one iteration; tell whether there may be another."""
+        if self.is_poison(seq):
+            return self.set_aside(seq, joined)
         try:
             given = self.read(joined)
             if joined is not None and self.waits:
                 await self._ready()
-            before = dict(given[1])
-            since = time.perf_counter()
-            self.node.seq = seq
-            call = self.node(given[0], given[1])
+            before = dict(given.context)
+            self.hand_over.begin(seq)
+            call = self.node(given.data, given.context)
             # A source that waits inside its call has not begun an iteration until it has a value.
             made = await (self._unless_stopped(call) if self.waits else call)
-            self.count_busy(since)
             self.hand_over(seq, made, given, before)
         except Stopped:
             return False
-        except Exception as error:  # noqa: BLE001 - any failure of a processor ends the run
-            self.failed(error, seq)
-            return False
+        except Exception as error:  # noqa: BLE001 - the user says what any failure leads to
+            return self.go_on_after(error, seq, joined)
         return True
 
     async def _ready(self) -> None:

@@ -57,6 +57,11 @@ class Processor(ProcessorBase):
         self._schedule = Schedule(1 / value if unit == "Hz" else value * {"ms": 1e-3, "s": 1}[unit])
 
     @property
+    def repeatable(self) -> bool:
+        """Whether a call may be done again: what it hands on is what it was given."""
+        return True
+
+    @property
     def period(self) -> float:
         """Time between two passes, in seconds."""
         return self._schedule.period

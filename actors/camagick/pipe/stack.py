@@ -12,6 +12,8 @@ from camagick.processor import ProcessorBase
 from camagick.tools.numbers import is_integer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from camagick.data import Data
 
 
@@ -51,9 +53,20 @@ class Processor(ProcessorBase):
         self.reslice = bool(reslice)
         self.fill = fill
         self._histories: dict[str, _History] = {}
+        self._newest: dict[str, Any] = {}
+        self.memory = size
 
     def process(self, data: Data, context: Data) -> dict[str, Any]:
+        self._newest = dict(data)
         return {tag: self._stacked(tag, value) for tag, value in data.items()}
+
+    def remember(self) -> dict[str, Any]:
+        return self._newest
+
+    def recall(self, remembered: Sequence[Mapping[str, Any]]) -> None:
+        for data in remembered:
+            for tag, value in data.items():
+                self._stacked(tag, value)
 
     async def shutdown(self) -> None:
         self._histories.clear()

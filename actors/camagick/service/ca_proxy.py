@@ -37,10 +37,13 @@ class Proxy:
         self._path = path
         self._writer: asyncio.StreamWriter | None = None
         self._receiving: asyncio.Task[None] | None = None
+        self._reviving: asyncio.Task[None] | None = None
+        self._closed = False
         self._numbers = itertools.count(1)
         self._replies: dict[int, asyncio.Future[list[Any]]] = {}
         self._added: dict[str, tuple[Any, bool]] = {}
         self._listeners: dict[str, Listener] = {}
+        self._posted: dict[str, tuple[Any, ...]] = {}
         self._lock = asyncio.Lock()
 
     async def open(self) -> None:
@@ -67,6 +70,14 @@ class Proxy:
 
     async def close(self) -> None:
         """Disconnect."""
+        self._closed = True
+        if self._reviving is not None:
+            self._reviving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reviving
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
         if self._receiving is not None:
             self._receiving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -98,6 +109,7 @@ class Proxy:
             answers = await self._ask("post", [update for _, update in sent])
             for (number, _), answer in zip(sent, answers, strict=True):
                 problems[number] = answer
+            self._posted.update((update[0], update) for _, update in sent)
         return problems
 
     async def _ask(self, *request: Any) -> Any:
@@ -105,12 +117,27 @@ class Proxy:
             try:
                 return await self._ask_once(*request)
             except ConnectionError:
-                log.warning('msg="CA service lost, connecting again"')
-            await self.close()
-            await self.open()
-            for name, (value, refuse_same) in self._added.items():
-                await self._ask_once("add", name, value, refuse_same)
+                await self._connect_again()
             return await self._ask_once(*request)
+
+    async def _revive(self) -> None:
+        """Find the service again, for one who waits for a client's write and asks nothing."""
+        async with self._lock:
+            if self._receiving is None or self._receiving.done():
+                try:
+                    await self._connect_again()
+                except (CamagickError, ConnectionError) as error:
+                    log.error('msg="%s"', error)  # noqa: TRY400 - the run ends for this, too
+
+    async def _connect_again(self) -> None:
+        """Connect to a new service, and give it the PVs that the old one had."""
+        log.warning('msg="CA service lost, connecting again"')
+        await self._disconnect()
+        await self.open()
+        for name, (value, refuse_same) in self._added.items():
+            await self._ask_once("add", name, value, refuse_same)
+        if self._posted:
+            await self._ask_once("post", list(self._posted.values()))
 
     async def _ask_once(self, *request: Any) -> Any:
         if self._writer is None or self._receiving is None or self._receiving.done():
@@ -139,6 +166,12 @@ class Proxy:
                     writer.close()
                 raise
 
+    def _written(self, name: str, value: Any) -> None:
+        if name in self._added:  # for the next service, if there has to be one
+            self._added[name] = (value, self._added[name][1])
+        if name in self._listeners:
+            self._listeners[name](name, value)
+
     async def _receive(self, reader: asyncio.StreamReader) -> None:
         try:
             async for kind, *content in ca_wire.messages(reader):
@@ -147,15 +180,16 @@ class Proxy:
                     if reply is not None and not reply.done():
                         reply.set_result(content[1:])
                 elif kind == "written":
-                    name, value = content
-                    if name in self._listeners:
-                        self._listeners[name](name, value)
+                    self._written(*content)
         except (ConnectionError, ValueError) as error:
             log.debug('msg="CA service lost" error="%s"', error)
         finally:
             for reply in self._replies.values():
                 if not reply.done():
                     reply.set_exception(ConnectionResetError("the CA service is gone"))
+            if not self._closed:
+                # Owned by this object, cancelled in close().
+                self._reviving = asyncio.get_running_loop().create_task(self._revive())
 
 
 #: What a post says about its value.

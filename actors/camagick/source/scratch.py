@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +15,7 @@ from camagick.tools.numbers import is_integer, is_real
 from camagick.tools.schedule import Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from camagick.data import Data
 
@@ -101,6 +102,9 @@ class Processor(ProcessorBase):
         self._scalars = frozenset(tags)
         self._schedule = Schedule(1 / rate) if 0 < rate < UNLIMITED else None
         self._make: Callable[[], dict[str, Any]] | None = None
+        self._random: np.random.Generator | None = None
+        # The other methods do the same each time.
+        self.memory = 1 if method == "counter" or (method == "random" and seed is not None) else 0
 
     async def startup(self) -> None:
         self._make = self._maker()
@@ -115,11 +119,27 @@ class Processor(ProcessorBase):
             self._make = self._maker()
         return self._make()
 
+    def remember(self) -> dict[str, Any] | None:
+        """Return how far the counter, or the random numbers, have come."""
+        if isinstance(self._make, _Counter):
+            return {"count": self._make.count}
+        if self._random is not None:
+            return {"random": json.dumps(self._random.bit_generator.state)}
+        return None
+
+    def recall(self, remembered: Sequence[Mapping[str, Any]]) -> None:
+        for known in remembered:
+            if isinstance(self._make, _Counter):
+                self._make.count = int(known["count"])
+            elif self._random is not None:
+                self._random.bit_generator.state = json.loads(known["random"])
+
     def _maker(self) -> Callable[[], dict[str, Any]]:
         """Return the function that makes the data of one iteration."""
         shapes = list(self._shapes.items())
         if self.method == "random":
-            random = np.random.default_rng(self.seed).random
+            self._random = np.random.default_rng(self.seed)
+            random = self._random.random
             return lambda: {tag: random(shape) for tag, shape in shapes}
         if self.method == "counter":
             return _Counter(shapes, **self._options)
@@ -162,12 +182,12 @@ class _Counter:
     def __init__(self, shapes: list[tuple[str, Shape]], start: float, inc: float) -> None:
         self._shapes = shapes
         self._start, self._inc = start, inc
-        self._count = 0
+        self.count = 0
 
     def __call__(self) -> dict[str, Any]:
         # By multiplication: sums of a step such as 0.1 would drift away.
-        number = float(self._start + self._count * self._inc)
-        self._count += 1
+        number = float(self._start + self.count * self._inc)
+        self.count += 1
         return {tag: np.full(shape, number) for tag, shape in self._shapes}
 
 

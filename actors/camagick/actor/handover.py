@@ -1,0 +1,123 @@
+"""From a processor's result to a message: written down first, then sent, then committed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from camagick.actor.messages import Writer
+from camagick.processor import Result, conclude
+from camagick_broker.encoder import Encoder
+from camagick_broker.reader import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from camagick.actor.assignment import Assignment
+    from camagick.actor.inputs import Given
+
+
+class HandOver:
+    """Hands on what one processor makes.
+
+    Parameters
+    ----------
+    assignment
+        The actor's work.
+    call
+        Tells the station something.
+
+    Attributes
+    ----------
+    row
+        What outlives the process, see `camagick_broker.ledger`.
+    busy_s
+        How long the processor has worked.
+    """
+
+    def __init__(self, assignment: Assignment, call: Callable[..., None]) -> None:
+        node, wiring = assignment.node, assignment.wiring
+        self._node, self._wiring = node, wiring
+        self._journal = assignment.journal
+        self._call = call
+        self._write = Writer(wiring, copies=node.keeps_frames)
+        self._encode = Encoder()
+        self._uncommitted = 0
+        self._batch = max(1, wiring.window // 2)
+        # What another attempt makes may differ: a join must not mix them.
+        again = wiring.incarnation > 1 and not node.repeatable
+        self._lineage = {wiring.number: wiring.incarnation} if again else {}
+        self._began = 0.0
+        self.row = assignment.ledger[wiring.number]
+        self.busy_s = 0.0
+
+    def begin(self, seq: int) -> None:
+        """Note that the processor is called for an iteration now."""
+        self._node.seq = seq
+        self.row.begun = seq + 1
+        self._began = time.perf_counter()
+
+    def __call__(self, seq: int, made: Result, given: Given, before: dict[str, Any]) -> None:
+        """Send on what the processor made of an iteration.
+
+        Parameters
+        ----------
+        seq
+            The iteration.
+        made
+            What it returned.
+        given
+            What it was given.
+        before
+            The context's entries from before the call.
+        """
+        self.busy_s += time.perf_counter() - self._began
+        result = conclude(self._node, made, given.data, given.context, before)
+        frames: list[Any] = []
+        if self._wiring.consumers:
+            frames = self._write(seq, result, given.context, {**given.lineage, **self._lineage})
+        if self._journal is not None:
+            self._journal.write(seq, frames, self._remembered())
+        self.row.made = seq + 1  # the record is complete
+        self._uncommitted += 1
+        self._call("sent", seq, frames)
+
+    def nothing(self, seq: int, given: Given) -> None:
+        """Send on an iteration without the processor's part in it."""
+        self._began = time.perf_counter()
+        self(seq, {}, given, dict(given.context))
+
+    def is_due(self, *, idle: bool) -> bool:
+        """Tell whether it is time to commit; `idle` says that nothing else is to do."""
+        if not self._node.commits or not self._uncommitted:
+            return False
+        return idle or self._uncommitted >= self._batch
+
+    def commit(self) -> None:
+        """Make safe what was handed over, and say so.
+
+        Raises
+        ------
+        Exception
+            When the processor cannot.
+        """
+        self._node.commit()
+        self._uncommitted = 0
+        self._call("committed", self.row.made)
+
+    def recall(self, seq: int) -> None:
+        """Tell the processor, which has been started, what its predecessor knew before `seq`."""
+        memory = self._node.memory
+        if self._journal is None or not memory or not seq:
+            return
+        records = [self._journal.read(one) for one in range(max(0, seq - memory), seq)]
+        bodies = [decode(memoryview(one.remembered[0]), one.remembered[1:]) for one in records]
+        self._node.recall([{entry.tag: entry.value for entry in body.data} for body in bodies])
+
+    def _remembered(self) -> list[Any]:
+        if not self._node.memory:
+            return []
+        known = self._node.remember() or {}
+        entries = [[tag, 0, None, None, value] for tag, value in known.items()]
+        body, buffers = self._encode({}, [], entries)
+        return [body, *buffers]

@@ -1,0 +1,93 @@
+"""The actors of a plan: what each of them does, and what outlives their processes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from camagick.actor.assignment import Assignment, OnError
+from camagick.actor.plain import PlainHost
+from camagick.actor.waiting import WaitingHost
+from camagick.walk import place
+from camagick_broker.journal import Journal
+from camagick_broker.ledger import Ledger, Row
+from caspy.rule import ancestors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from caspy.layout import Actor
+    from caspy.plan import Pipe, Plan
+
+
+class Crew:
+    """Knows the work of every actor.
+
+    Parameters
+    ----------
+    plan
+        What is run.
+    folder
+        The folder of the bus.
+    on_error
+        What to do when a processor raises.
+
+    Attributes
+    ----------
+    numbers
+        Of all actors, producers before their consumers.
+    """
+
+    def __init__(self, plan: Plan, folder: str, on_error: OnError) -> None:
+        self._plan, self._folder, self._on_error = plan, folder, on_error
+        self._actors: dict[int, tuple[Pipe, Actor]] = {
+            actor.number: (pipe, actor) for pipe in plan.pipes for actor in pipe.actors
+        }
+        self.numbers = list(self._actors)
+        self._ledger = Ledger(max(self.numbers))
+        self._journals = {
+            number: Journal(max(plan.window + 2, actor.node.memory + 1))
+            for number, (_, actor) in self._actors.items()
+            if actor.consumers and not actor.node.repeatable
+        }
+        self._before: dict[int, set[int]] = {}
+        for pipe in plan.pipes:
+            self._before.update(ancestors(pipe.actors))
+            place(pipe.flow, plan.run.hex(), folder)
+
+    def name(self, number: int) -> str:
+        """Return what an actor is called."""
+        return self._actors[number][1].name
+
+    def waits(self, number: int) -> bool:
+        """Tell whether an actor may wait for the outside for ever."""
+        actor = self._actors[number][1]
+        return actor.node.gates or not actor.inputs
+
+    def row(self, number: int) -> Row:
+        """Return what an actor notes of its progress."""
+        return self._ledger[number]
+
+    def progress(self) -> int:
+        """Return a number that goes up as long as anything is done anywhere."""
+        return sum(self._ledger[number].made for number in self.numbers)
+
+    def work(self, number: int, incarnation: int, poison: frozenset[int]) -> Callable[[], int]:
+        """Return what an actor's process has to do."""
+        pipe, actor = self._actors[number]
+        assignment = Assignment(
+            node=actor.node,
+            wiring=self._plan.wiring(pipe, actor, self._folder, incarnation),
+            tree=actor.tree,
+            ledger=self._ledger,
+            journal=self._journals.get(number),
+            lines={one: frozenset({one, *self._before[one]}) for one in actor.inputs},
+            on_error=self._on_error,
+            poison=poison,
+        )
+        host = PlainHost if actor.node.synchronous else WaitingHost
+        return lambda: host(assignment).run()
+
+    def close(self) -> None:
+        """Let go of what outlives the actors."""
+        for journal in self._journals.values():
+            journal.close()

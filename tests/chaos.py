@@ -1,0 +1,286 @@
+"""Runs that are disturbed at random: processes killed, frozen, replaced; and what has to come out.
+
+Every run is a real `caspy` with real files. `tests/test_chaos.py` does a few of them; ``make soak``
+does many, and says how it went (``python -m tests.chaos --help``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEADLINE_S = 100.0
+SOURCE = ["--from-scratch", "counter", "x=4", "big=8192", "rate=400"]
+SUM, MAX = ["--npfun", "sum", "--rename", "{}_a"], ["--npfun", "max", "--rename", "{}_b"]
+LAST = ["--npfun", "min", "--rename", "{}_c"]
+
+#: What runs behind the source, and the tags that arrive in every file, with the factor of a number.
+TOPOLOGIES: dict[str, tuple[list[str], dict[str, int]]] = {
+    "chain": (
+        [*SUM, "--to-hdf5", "chain.h5#{tag}"],
+        {"x_a": 4, "big_a": 8192},
+    ),
+    "fanout": (
+        ["{", "[", *SUM, "]", "[", *MAX, "]", "[", "]", "}", "--to-hdf5", "fanout.h5#{tag}"],
+        {"x_a": 4, "big_a": 8192, "x_b": 1, "big_b": 1, "x": 1, "big": 1},
+    ),
+    "nested": (
+        ["{", "[", *SUM, "{", "[", *LAST, "]", "[", "]", "}", "]", "[", *MAX, "]", "}",
+         "{", "--to-hdf5", "nested.h5#{tag}", "--to-zarr", "nested.zarr#{tag}", "}"],
+        {"x_a_c": 4, "big_a_c": 8192, "x_a": 4, "big_a": 8192, "x_b": 1, "big_b": 1},
+    ),
+}  # fmt: skip
+_SINKS = ("hdf5", "zarr")
+
+
+@dataclass
+class Outcome:
+    """How a run went.
+
+    Attributes
+    ----------
+    code
+        Its exit code; None where it had to be killed since it did not end.
+    done
+        What was done to it, by kind.
+    wrong
+        What is wrong with its files.
+    """
+
+    code: int | None
+    done: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    log: str = ""
+    seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.code == 0 and not self.wrong
+
+
+class Run:
+    """One disturbed run.
+
+    Parameters
+    ----------
+    folder
+        Where its files are made.
+    topology
+        A key of `TOPOLOGIES`.
+    seed
+        Of what is done to it, and when.
+    count
+        How many iterations it has.
+    command
+        What is run.
+    deadline_s
+        How long it may go on after the last disturbance.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        topology: str,
+        seed: int,
+        count: int = 1200,
+        command: Sequence[str] = ("-m", "caspy"),
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        self.folder, self.topology, self.count = folder, topology, count
+        self.command, self.deadline_s = command, deadline_s
+        self.random = random.Random(seed)  # noqa: S311
+        self.outcome = Outcome(None)
+        self._last: list[str] = []
+
+    def __call__(
+        self, kinds: Sequence[str], times: int = 15, *, source: bool = True, **options: Any
+    ) -> Outcome:
+        """Start it, disturb it, and look at what it has left.
+
+        Parameters
+        ----------
+        kinds
+            What to do: 'kill' or 'freeze' an actor, 'broker' kills the broker.
+        times
+            How often.
+        source
+            Whether the source is disturbed, too.
+        **options
+            Of `subprocess.Popen`.
+        """
+        words, tags = TOPOLOGIES[self.topology]
+        since = time.monotonic()
+        with (self.folder / "log").open("w+") as log:
+            words = ["-restart", "1000", "-count", str(self.count), *SOURCE, *words]
+            with subprocess.Popen(
+                [sys.executable, *self.command, *words], stderr=log, cwd=self.folder, **options
+            ) as process:
+                try:
+                    self._disturb(process, kinds, times, source=source)
+                    self.outcome.code = process.wait(self.deadline_s)
+                except subprocess.TimeoutExpired:
+                    process.send_signal(signal.SIGTERM)
+                    process.kill()
+            log.seek(0)
+            self.outcome.log = log.read()
+        self.outcome.seconds = time.monotonic() - since
+        self.outcome.wrong += check_files(self.folder, words, tags, self.count)
+        return self.outcome
+
+    def _disturb(
+        self, process: subprocess.Popen[bytes], kinds: Sequence[str], times: int, *, source: bool
+    ) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        for _ in range(times):
+            self._pause(process, self.random.uniform(0.02, 0.35))
+            kind = self.random.choice(list(kinds))
+            # The same one again and again at the same iteration would look like a poisonous one.
+            victim: psutil.Process | None = None
+            while victim is None and process.poll() is None and time.monotonic() < deadline:
+                victim = self._victim(process, kind, source=source)
+            if victim is not None and self._do(process, kind, victim):
+                self.outcome.done[kind] += 1
+
+    def _victim(self, process: Any, kind: str, *, source: bool) -> psutil.Process | None:
+        found = actors(process)
+        if kind == "broker":
+            return found.get("broker")
+        names = [name for name in found if "." in name and (source or "scratch" not in name)]
+        names = [name for name in names if name not in self._last[-2:]]
+        if not names:
+            return None
+        name = self.random.choice(sorted(names))
+        self._last.append(name)
+        return found[name]
+
+    def _do(self, process: Any, kind: str, victim: psutil.Process) -> bool:
+        try:
+            if kind != "freeze":
+                victim.kill()
+                return True
+            victim.suspend()
+            self._pause(process, self.random.uniform(0.05, 0.6))
+            victim.resume()
+        except psutil.NoSuchProcess:
+            return False
+        return True
+
+    @staticmethod
+    def _pause(process: subprocess.Popen[bytes], seconds: float) -> None:
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return
+
+
+def actors(process: Any) -> dict[str, psutil.Process]:
+    """Return the living processes of a run, by name."""
+    found = {}
+    try:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            title = "".join(child.cmdline())
+            if title.startswith("caspy: "):
+                found[title.partition("/")[2]] = child
+    except psutil.NoSuchProcess:
+        pass
+    return found
+
+
+def check_files(folder: Path, words: list[str], tags: dict[str, int], count: int) -> list[str]:
+    """Return what is wrong with the files of a run that had `count` iterations."""
+    wrong = []
+    for flag, target in itertools.pairwise(words):
+        if flag.removeprefix("--to-") in _SINKS and flag.startswith("--to-"):
+            name = target.partition("#")[0]
+            read = read_hdf5 if flag.endswith("hdf5") else read_zarr
+            try:
+                found = read(folder / name)
+            except (OSError, KeyError, ValueError, RuntimeError) as error:
+                wrong.append(f"{name}: {error}")
+                continue
+            wrong += [
+                f"{name}: {tag}: {text}"
+                for tag, factor in tags.items()
+                if (text := compare(found.get(tag), factor, count))
+            ]
+    return wrong
+
+
+def read_hdf5(path: Path) -> dict[str, Any]:
+    """Return all data sets of a file."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return {name: file[name][()] for name in file if isinstance(file[name], h5py.Dataset)}
+
+
+def read_zarr(path: Path) -> dict[str, Any]:
+    """Return all arrays of a store."""
+    import zarr
+
+    group = zarr.open_group(path, mode="r")
+    return {name: np.asarray(array[:]) for name, array in group.arrays()}
+
+
+def compare(found: Any, factor: int, count: int) -> str:
+    """Say what is wrong with one data set; '' for nothing."""
+    if found is None:
+        return "it is not there"
+    numbers = np.asarray(found).reshape(len(found), -1)[:, 0] / factor
+    expected = np.arange(count)
+    if np.array_equal(numbers, expected):
+        return ""
+    seen = Counter(numbers.astype(int).tolist())
+    lost = [n for n in range(count) if not seen[n]]
+    double = [n for n in seen if seen[n] > 1]
+    return f"{len(found)} frames, lost {lost[:10]}, twice {double[:10]}, in order: {not lost}"
+
+
+def main() -> int:
+    """Run many, and say how it went."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=60.0, help="stop after so long")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kinds", default="kill,freeze,broker")
+    options = parser.parse_args()
+    deadline = time.monotonic() + 60 * options.minutes
+    total: Counter[str] = Counter()
+    for seed in range(options.seed, options.seed + options.runs):
+        if time.monotonic() > deadline:
+            break
+        topology = sorted(TOPOLOGIES)[seed % len(TOPOLOGIES)]
+        with tempfile.TemporaryDirectory(prefix="caspy-soak") as folder:
+            run = Run(Path(folder), topology, seed)
+            outcome = run(options.kinds.split(","), source=bool(seed // 3 % 2))
+        total.update(outcome.done)
+        total["good runs" if outcome.good else "bad runs"] += 1
+        print(f"{seed:4d} {topology:7s} exit code {outcome.code} {outcome.seconds:5.1f} s", end=" ")
+        print(dict(outcome.done), *outcome.wrong, flush=True)
+        if not outcome.good:
+            print(outcome.log)
+    print(dict(total))
+    return 1 if total["bad runs"] else 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+    sys.exit(main())
