@@ -44,7 +44,9 @@ class Processor(ProcessorBase):
 
     Other programs can read the file while it is being written: they see what is
     older than `flush` seconds. One that reads in the very moment of a flush may
-    have to try again. Only one program can write a file at a time.
+    have to try again. Only one program can write a file at a time. When the
+    program is killed or the disk is full, the file stays as of the last flush,
+    and the next run goes on.
 
     What it hands on is, for each tag, where the frame went, so that a
     ``--to-summary`` behind it prints that:

@@ -40,8 +40,9 @@ class Processor(ProcessorBase):
     source knows them, and when and by what it was written (attributes).
 
     Others see what is older than `flush` seconds. Only one program can write a
-    store at a time. Frames are always appended; to overwrite them by number,
-    use ``--to-hdf5``.
+    store at a time. When the program is killed or the disk is full, each array
+    stays as of the last flush, and the next run goes on. Frames are always
+    appended; to overwrite them by number, use ``--to-hdf5``.
 
     What it hands on is, for each tag, where the frame went, so that a
     ``--to-summary`` behind it prints that:

@@ -216,5 +216,5 @@ def _rank(piece: tuple[int, bytearray]) -> tuple[int, int]:
     if start == 0:
         return 0, 0
     if data.startswith(b"TREE"):
-        return 1, -data[5]
+        return 1, -int.from_bytes(data[5:6], "little")  # its level
     return (2, 0) if data.startswith((b"SNOD", b"HEAP", b"GCOL")) else (3, 0)

@@ -84,7 +84,7 @@ def replay(fd: int) -> bool:
     _, start, count, length, _ = _TRAILER.unpack(raw)
     if start + count != body_end:
         return False
-    body = os.pread(fd, count, start)
+    body = _read_all(fd, count, start)
     if raw != _trailer(start, body, length):
         return False
     pieces, at = [], 0
@@ -134,6 +134,15 @@ def write_all(fd: int, data: memoryview, start: int) -> None:
     done = 0
     while done < len(data):
         done += os.pwrite(fd, data[done:], start + done)
+
+
+def _read_all(fd: int, count: int, start: int) -> bytes:
+    """Read `count` bytes at `start`; a system call returns 2 GiB at most."""
+    parts: list[bytes] = []
+    while count and (part := os.pread(fd, count, start)):
+        parts.append(part)
+        start, count = start + len(part), count - len(part)
+    return b"".join(parts)
 
 
 def _trailer(start: int, body: bytes, length: int) -> bytes:

@@ -24,8 +24,8 @@ JOBS = {
     "two files": ("{tag}.h5#{tag}", {}, ["image", "number"]),
 }
 
-#: Runs a command with a file system of 24 MiB of its own.
-SMALL = ("unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=24m none "$0" && exec "$@"')
+#: Runs a command with a file system of 64 MiB of its own.
+SMALL = ("unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=64m none "$0" && exec "$@"')
 
 
 def hdf5(name: str, count: int) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def hdf5(name: str, count: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", JOBS)
 def test_killed_in_every_change_of_the_disk(tmp_path, name):
-    job = hdf5(name, 10)
+    job = hdf5(name, 8)
     told = stories(tmp_path, "every", job, step=1 if name == "numbered" else 3)
     assert len(told) > 10
     for story in told:

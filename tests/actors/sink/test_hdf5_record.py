@@ -16,7 +16,7 @@ from camagick.data import Data
 from camagick.errors import CamagickError
 from camagick.processor import Placement
 from camagick.sink.hdf5 import Processor
-from camagick.tools import filestore, h5file
+from camagick.tools import filestore, h5file, redo
 
 #: Prints a data set; what h5py says where it cannot.
 READER = """
@@ -184,3 +184,23 @@ def test_a_failed_commit_stays_failed(path):
         for _ in range(2):
             with pytest.raises(CamagickError, match="deleted while it was being written"):
                 node.commit()
+
+
+def test_a_redo_record_is_not_replayed_over_the_changes_of_another_program(path, monkeypatch):
+    with sink("my.h5") as node:
+        write(node, range(2))
+
+        def killed(*_: object) -> None:
+            raise OSError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(redo, "_do", killed)
+            with pytest.raises(CamagickError):
+                node.commit()
+    with h5py.File(path, "a") as file:
+        file["other"] = 1.0
+    with sink("my.h5") as node:
+        assert write(node, range(2)) == ["./my.h5#a[0]", "./my.h5#a[1]"]
+    with h5py.File(path) as file:
+        assert file["other"][()] == 1.0
+        assert file["a"][...].tolist() == [0.0, 1.0]

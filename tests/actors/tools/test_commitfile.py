@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -218,3 +219,31 @@ def test_after_a_failure_nothing_is_committed(tmp_path, monkeypatch):
         with pytest.raises(OSError, match="No space"):
             image.commit()
     assert path.read_bytes() == bytes(100)
+
+
+def test_a_failure_in_the_middle_of_a_commit_is_made_good_by_the_next_one(tmp_path, monkeypatch):
+    """On a file system that copies on write, overwriting may need room, too."""
+    path = tmp_path / "x"
+    path.write_bytes(bytes(100))
+    real, calls = os.pwrite, []
+
+    def refuse_third(*words: Any) -> int:
+        calls.append(words)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*words)
+
+    with opened(path) as fd:
+        image = CommitFile(fd)
+        for start in (0, 50):
+            image.seek(start)
+            image.write(b"changed")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", refuse_third)
+            with pytest.raises(OSError, match="No space"):
+                image.commit()
+        with pytest.raises(OSError, match="No space"):
+            image.commit()
+    with opened(path) as fd:
+        assert redo.replay(fd)
+    assert path.read_bytes() == (b"changed".ljust(50, b"\0") * 2)
