@@ -47,6 +47,7 @@ class Deaths:
     def __init__(self, budget: int) -> None:
         self._budget = budget
         self._times: defaultdict[int | str, deque[float]] = defaultdict(deque)
+        self._outside: defaultdict[int, deque[float]] = defaultdict(lambda: deque(maxlen=32))
         self._at: Counter[tuple[int, int]] = Counter()
         self._poison: defaultdict[int, set[int]] = defaultdict(set)
 
@@ -56,11 +57,15 @@ class Deaths:
         while times and times[0] < now - SPAN_S:
             times.popleft()
         times.append(now)
-        if len(times) > self._budget:
-            return None
-        if len(times) == 1:
-            return 0.0
-        return float(min(_FIRST_DELAY_S * 2 ** (len(times) - 2), _LONGEST_DELAY_S))
+        return None if len(times) > self._budget else _delay_s(len(times))
+
+    def note_outside(self, who: int, now: float) -> float:
+        """Note a failure that the actor is not to blame for; return when to try again."""
+        times = self._outside[who]
+        if times and times[-1] < now - SPAN_S:
+            times.clear()
+        times.append(now)
+        return _delay_s(len(times))
 
     def count(self, who: int | str) -> int:
         """Return how many deaths are remembered."""
@@ -75,3 +80,10 @@ class Deaths:
     def poison(self, number: int) -> frozenset[int]:
         """Return the iterations that an actor has to set aside."""
         return frozenset(self._poison[number])
+
+
+def _delay_s(times: int) -> float:
+    """Return how long to wait before the next start, when there were so many ends."""
+    if times == 1:
+        return 0.0
+    return float(min(_FIRST_DELAY_S * 2 ** (times - 2), _LONGEST_DELAY_S))

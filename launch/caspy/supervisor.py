@@ -9,7 +9,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from camagick.actor.failures import FAILED, RESTART
+from camagick.actor.failures import FAILED, OUTSIDE, RESTART
 from camagick.actor.host import NOT_STARTED, SOCKETS_FAILED
 from caspy import helpers
 from caspy.crew import Crew
@@ -204,6 +204,11 @@ class Supervisor:
 
     def _start_again(self, child: Child, code: int) -> None:
         number, row, now = child.number, self._crew.row(child.number), time.monotonic()
+        if code == OUTSIDE:
+            self._due[number] = (
+                now + self._deaths.note_outside(number, now), child.incarnation + 1
+            )  # fmt: skip
+            return
         if row.begun > row.made and not child.waits:
             self._deaths.blame(number, row.begun - 1)
         delay_s = self._deaths.note(number, now)

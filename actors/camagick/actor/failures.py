@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 FAILED = 1
 #: Exit code of an actor that wants to be started anew, since its processor has failed.
 RESTART = 75
+#: The same, where the fault lies outside of it (a full disk, a device that is away): whatever it
+#: was at is not to blame, and may be tried again for long.
+OUTSIDE = 76
 _MOST_LINES = 5
 
 
@@ -47,7 +50,7 @@ class Failures:
     @property
     def again(self) -> bool:
         """Whether a new process shall go on from here."""
-        return self.exit_code == RESTART
+        return self.exit_code in (RESTART, OUTSIDE)
 
     def stops(self, error: Exception, seq: int) -> bool:
         """Take an error of a processor in an iteration; tell whether this is the end."""
@@ -65,7 +68,10 @@ class Failures:
 
     def give_up(self, error: Exception, seq: int) -> None:
         """End for an error: of the run, or of this process."""
-        self.fatal(error, seq, RESTART if self._on_error == "restart" else FAILED)
+        code = FAILED
+        if self._on_error == "restart":
+            code = OUTSIDE if _is_outside(error) else RESTART
+        self.fatal(error, seq, code)
 
     def fatal(self, error: Exception, seq: int | None = None, code: int = FAILED) -> None:
         """Say what went wrong, once; the run will end with exit code 1."""
@@ -99,3 +105,12 @@ class Failures:
 
 def _is_ours(error: Exception) -> bool:
     return type(error).__module__.startswith(("camagick.", "camagick_broker."))
+
+
+def _is_outside(error: BaseException | None) -> bool:
+    """Tell whether the system, or something that it reaches, is the cause of an error."""
+    while error is not None:
+        if isinstance(error, OSError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
