@@ -168,7 +168,9 @@ class ZFile:
             try:
                 array.commit()
             except _FAILURES as error:
-                failed = failed or StoreError(f"{self.path}: array {name}: {_reason(error)}")
+                if failed is None:
+                    failed = StoreError(f"{self.path}: array {name}: {_reason(error)}")
+                    failed.__cause__ = error
         if failed is not None:
             raise failed
 
