@@ -13,6 +13,7 @@ from camagick.actor.failures import FAILED, OUTSIDE, RESTART
 from camagick.actor.host import NOT_STARTED, SOCKETS_FAILED
 from caspy import helpers
 from caspy.crew import Crew
+from caspy.drain import Drain
 from caspy.policy import SPAN_S, Deaths, Policy
 from caspy.process import Child, fork
 from caspy.watchdog import Watchdog
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds a drain may go on without progress anywhere; then the rest is stopped at once.
-DRAIN_S = 60.0
-_SAY_S = 5.0
+#: Seconds between asking for an end and enforcing it.
 _KILL_S = 5.0
 
 
@@ -56,11 +55,9 @@ class Supervisor:
         self._watchdog = Watchdog(self._policy.hang_s) if self._policy.hang_s else None
         #: What is to be started again, and when: the name of a helper, or an actor's number.
         self._due: dict[int | str, tuple[float, int]] = {}
-        self._progressed = 0
         self.exit_code = 0
         self._watchers = 0
-        self._draining_since: float | None = None
-        self._said = False
+        self._drain = Drain()
         self._cut_at: float | None = None
 
     def start(self) -> None:
@@ -97,8 +94,8 @@ class Supervisor:
 
     def drain(self) -> None:
         """Ask the sources to stop; what is under way still reaches the sinks."""
-        if self._draining_since is None:
-            self._draining_since = time.monotonic()
+        if not self._drain.begun:
+            self._drain.begin(time.monotonic())
             for child in self._of("actor"):
                 if child.waits:
                     child.signal(signal.SIGUSR1)
@@ -144,7 +141,7 @@ class Supervisor:
         self._keep(child)
         if self._watchdog is not None:
             self._watchdog.forget(number)
-        if self._draining_since is not None and waits:
+        if self._drain.begun and waits:
             child.signal(signal.SIGUSR1)
 
     def _start_helper(self, name: str, incarnation: int = 1) -> None:
@@ -176,8 +173,7 @@ class Supervisor:
             return
         self._poll.unregister(handle)
         code = child.reap()
-        if self._draining_since is not None:
-            self._draining_since = time.monotonic()
+        self._drain.stir(time.monotonic())
         if self._cut_at is not None:
             return
         if child.kind == "actor":
@@ -189,9 +185,8 @@ class Supervisor:
         row = self._crew.row(child.number)
         if code == 0:
             return
-        if code == FAILED or (
-            row.over and row.failed
-        ):  # it has said why, and what is behind it drains
+        # It has said why, and what is behind it drains.
+        if code == FAILED or (row.over and row.failed):
             self.exit_code = 1
             self.drain()
         elif row.over:
@@ -258,8 +253,10 @@ class Supervisor:
                     self._start_helper(who, incarnation)
         if self._watchdog is not None:
             self._kill_the_hung(self._watchdog, now)
-        if self._draining_since is not None:
-            self._watch_the_drain(now, self._draining_since)
+        left = [child.name for child in self._of("actor")]
+        if self._drain.is_stuck(now, self._crew.progress(), left):
+            self.exit_code = 1
+            self.cut()
 
     def _kill_the_hung(self, watchdog: Watchdog, now: float) -> None:
         for child in self._of("actor"):
@@ -268,19 +265,6 @@ class Supervisor:
                 log.error('msg="%s: killed (-hang)" actor=%s', why, child.name)
                 watchdog.forget(child.number)
                 child.signal(signal.SIGKILL)
-
-    def _watch_the_drain(self, now: float, since: float) -> None:
-        left = ",".join(child.name for child in self._of("actor"))
-        progressed = self._crew.progress()
-        if progressed != self._progressed:
-            self._progressed, self._draining_since = progressed, now
-        elif left and not self._said and now > since + _SAY_S:
-            self._said = True
-            log.warning('msg="waiting until they have done what is left" actors=%s', left)
-        elif left and now > since + DRAIN_S:
-            log.error('msg="stopped: no progress for %d s" actors=%s', DRAIN_S, left)
-            self.exit_code = 1
-            self.cut()
 
 
 def _what(code: int) -> str:
