@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # Tests run in parallel; two are as many as a small machine bears.
 JOBS ?= 2
+RUNS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check lint types layers spelling format bench build clean
+.PHONY: help demo setup test check lint types layers spelling format bench soak build clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## */\1\t/p' Makefile | expand -t 12
@@ -41,6 +42,9 @@ format: $(VENV)/.setup ## rewrite what the style asks for
 
 bench: $(VENV)/.setup ## speed, as ratios against peers in the same run
 	$(BIN)/python benchmarks/run.py
+
+soak: $(VENV)/.setup ## 200 runs disturbed at random: half an hour to an hour; RUNS=20 for fewer
+	$(BIN)/python -m tests.chaos --runs $(RUNS) --jobs $(JOBS)
 
 build: $(VENV)/.setup ## sdist and wheel in dist/
 	$(PIP) build

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -254,30 +255,40 @@ def compare(found: Any, factor: int, count: int) -> str:
     return f"{len(found)} frames, lost {lost[:10]}, twice {double[:10]}, in order: {not lost}"
 
 
+def disturb_one(seed: int, kinds: Sequence[str]) -> Outcome:
+    """Do run number `seed` of a soak, and return how it went."""
+    topology = sorted(TOPOLOGIES)[seed % len(TOPOLOGIES)]
+    with tempfile.TemporaryDirectory(prefix="caspy-soak") as folder:
+        outcome = Run(Path(folder), topology, seed)(kinds, source=bool(seed // 3 % 2))
+    print(f"{seed:4d} {topology:7s} exit code {outcome.code} {outcome.seconds:5.1f} s", end=" ")
+    print(dict(outcome.done), *outcome.wrong, flush=True)
+    if not outcome.good:
+        print(outcome.log, flush=True)
+    return outcome
+
+
 def main() -> int:
     """Run many, and say how it went."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=main.__doc__)
     parser.add_argument("--runs", type=int, default=200)
-    parser.add_argument("--minutes", type=float, default=60.0, help="stop after so long")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="how many at a time")
+    parser.add_argument("--minutes", type=float, default=60.0, help="begin no run after so long")
+    parser.add_argument("--seed", type=int, default=0, help="of the first run")
     parser.add_argument("--kinds", default="kill,freeze,broker")
     options = parser.parse_args()
     deadline = time.monotonic() + 60 * options.minutes
     total: Counter[str] = Counter()
-    for seed in range(options.seed, options.seed + options.runs):
-        if time.monotonic() > deadline:
-            break
-        topology = sorted(TOPOLOGIES)[seed % len(TOPOLOGIES)]
-        with tempfile.TemporaryDirectory(prefix="caspy-soak") as folder:
-            run = Run(Path(folder), topology, seed)
-            outcome = run(options.kinds.split(","), source=bool(seed // 3 % 2))
-        total.update(outcome.done)
-        total["good runs" if outcome.good else "bad runs"] += 1
-        print(f"{seed:4d} {topology:7s} exit code {outcome.code} {outcome.seconds:5.1f} s", end=" ")
-        print(dict(outcome.done), *outcome.wrong, flush=True)
-        if not outcome.good:
-            print(outcome.log)
-    print(dict(total))
+
+    def one(seed: int) -> Outcome | None:
+        return disturb_one(seed, options.kinds.split(",")) if time.monotonic() < deadline else None
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for outcome in pool.map(one, range(options.seed, options.seed + options.runs)):
+            if outcome is not None:
+                total.update(outcome.done)
+                total["restarts"] += outcome.log.count("is started again")
+                total["good runs" if outcome.good else "bad runs"] += 1
+    print(", ".join(f"{count} x {what}" for what, count in sorted(total.items())))
     return 1 if total["bad runs"] else 0
 
 
