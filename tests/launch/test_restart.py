@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +14,10 @@ import pytest
 
 from camagick_broker import running
 from camagick_broker.broker import ask
+from tests.chaos import compare, read_hdf5
 from tests.launch.test_supervisor import ENDLESS, first_line, rest, run, start, titles, wait_for
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
     import psutil
@@ -181,3 +183,64 @@ def test_an_actor_that_does_not_run_is_found_also_where_it_waits(tmp_path: Path)
     assert process.returncode == 0
     assert "not running for" in err
     assert "actor=scratch.1" in err
+
+
+def test_whoever_is_killed_in_a_drain_still_drains(tmp_path: Path) -> None:
+    words = ["-restart", "9", "--from-scratch", "counter", "n=1", "rate=1e9", "--npfun", "sum"]
+    process = start(*words, "--to-hdf5", "run.h5#n", cwd=tmp_path)
+    wait_for(lambda: (tmp_path / "run.h5").exists(), "the file")
+    process.send_signal(signal.SIGINT)
+    for victim in ("npfun.2", "scratch.1", "hdf5.3"):
+        if victim in (found := titles(process)):
+            found[victim].kill()
+    _, err = rest(process)
+    assert process.returncode == 0, err
+    found = read_hdf5(tmp_path / "run.h5")["n"]
+    assert len(found)
+    assert compare(found, 1, len(found)) == ""
+
+
+@pytest.mark.parametrize("victim", ["scratch.1", "scratch.2", "summary.3"])
+def test_heads_that_are_joined_stay_together(victim: str) -> None:
+    heads = ["--from-scratch", "counter", "a=1", "rate=300", "--from-scratch", "counter", "b=1"]
+    words = ["{", *heads, "rate=0", "}", "--to-summary", "mode=table"]
+    process = start("-restart", "9", "-count", "300", *words)
+    lines = [first_line(process) for _ in range(40)]
+    titles(process)[victim].kill()
+    out, err = rest(process)
+    assert process.returncode == 0, err
+    # A line may have been printed and not yet been noted; a new process prints its heading again.
+    rows = dict.fromkeys(line.strip() for line in [*lines, *out.splitlines(True)])
+    numbers = [row.replace("[", "").replace("]", "").split() for row in rows if row[0] != "#"]
+    assert numbers == [[f"{n}.", f"{n}."] for n in range(300)]
+
+
+SCRIPT = """
+import asyncio, os, signal, threading, psutil, caspy
+from camagick.flow.chain import Processor as Chain
+from camagick.pipe.npfun import Processor as NpFun
+from camagick.sink.summary import Processor as Summary
+from camagick.source.scratch import Processor as Scratch
+
+async def main():
+    flow = Chain(Scratch("counter", n=1, rate=300), NpFun("sum"), Summary())
+    run = asyncio.create_task(caspy.run(flow, count=300))
+    while not (found := [p for p in psutil.Process().children() if "npfun" in p.cmdline()[0]]):
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    found[0].kill()
+    await run
+
+asyncio.run(main())
+"""
+
+
+def test_a_script_replaces_its_actors_too(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=30,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"n: {n}.0" for n in range(300)]
+    assert "is started again" in done.stderr
