@@ -112,7 +112,10 @@ class Broker:
             self._tell(peer, {"op": "who"})
 
     def _on_status(self, peer: bytes, _sender: int, _content: dict[str, Any]) -> None:
-        self._tell(peer, {"op": "status", **self._directory.snapshot()})
+        self._tell(peer, {
+            "op": "status", **self._directory.snapshot(),
+            "refused": dict(self._refusals.counts),
+        })  # fmt: skip
 
     def _tell(self, peer: bytes, content: dict[str, Any]) -> None:
         self._outlet.send([peer, say(self._run, 0, content)])
