@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-DEADLINE_S = 10.0
+#: Longer than a peer may take for its greeting.
+DEADLINE_S = 25.0
 
 
 def addresses(folder: Path) -> list[Path]:
