@@ -229,7 +229,7 @@ def ready(kind: bytes) -> bytes:
 
 def noise() -> list[tuple[str, bytes]]:
     """Return what scanners, browsers and broken programs say to a socket."""
-    huge = b"\x02" + (2**62).to_bytes(8, "big")
+    huge, large = (b"\x02" + size.to_bytes(8, "big") for size in (2**62, 2**31 - 1))
     return [
         ("nothing", b""),
         ("one byte", b"\xff"),
@@ -248,7 +248,7 @@ def noise() -> list[tuple[str, bytes]]:
         ("no type of socket", GREETING + b"\x04\x06\x05READY"),
         ("a type that does not exist", GREETING + ready(b"EVIL")),
         ("right type and a huge message", GREETING + ready(b"PUSH") + huge),
-        ("right type and 2 GiB", GREETING + ready(b"PUSH") + b"\x02" + (2**31 - 1).to_bytes(8, "big")),
+        ("right type and 2 GiB", GREETING + ready(b"PUSH") + large),
     ]  # fmt: skip
 
 

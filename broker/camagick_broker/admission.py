@@ -53,6 +53,38 @@ class Doorman:
         self._refusals.note(f"connections to {place}", error)
 
 
+class Visits:
+    """Finds, in what a socket reports of its connections, who was hung up on for not speaking ZeroMQ.
+
+    ZeroMQ does not say which connection has succeeded. Who is hung up on while nobody has succeeded
+    since he came, has not; and nobody is accused of it who may have.
+    """
+
+    def __init__(self) -> None:
+        self._succeeded = self._excused = 0
+        self._came: dict[int, int] = {}
+
+    def came(self, handle: int) -> None:
+        """Note that somebody has connected."""
+        self._came[handle] = self._succeeded
+
+    def succeeded(self) -> None:
+        """Note that somebody's handshake has succeeded."""
+        self._succeeded += 1
+
+    def excused(self) -> None:
+        """Note that the next to go has left by himself, or that the doorman knows of him."""
+        self._excused += 1
+
+    def went(self, handle: int) -> bool:
+        """Tell whether whoever is gone was hung up on."""
+        came = self._came.pop(handle, -1)
+        if self._excused:
+            self._excused -= 1
+            return False
+        return came == self._succeeded
+
+
 def pid_of(peer: str) -> int:
     """Return the process at the other end of a unix socket; 0 where it cannot be known.
 

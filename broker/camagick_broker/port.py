@@ -4,14 +4,15 @@ Socket options follow from measurements, not from taste: high-water marks are of
 window bounds what is under way and a finite mark makes XPUB lose silently; `IMMEDIATE` keeps
 messages from queueing for a peer that is gone; what is queued at close is kept by retention.
 
-Who connects to a bound socket is shown to a `Doorman` first, by ZeroMQ's own protocol for that (ZAP,
-RFC 27): nobody else can take messages from a PUSH, or let them pile up.
+Who connects to a bound socket is shown to a `Doorman` first, by ZeroMQ's own protocol for that
+(ZAP, RFC 27): nobody else can take messages from a PUSH, or let them pile up.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import struct
 import threading
 import time
 from collections import deque
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
+from camagick_broker.admission import Visits
 from camagick_broker.subscriptions import TOPIC
 from camagick_broker.wire import MAX_FRAME_BYTES
 
@@ -37,9 +39,12 @@ _BACK_BYTES = 1 << 20
 #: A peer that says nothing for so long is gone; one that stopped is found again by reconnecting.
 _SILENCE_S = float(os.environ.get("CASPY_HEARTBEAT_S", "10"))
 _HANDSHAKE_MS = 10000
+_MONITORED = struct.Struct("=HI")  # number and value of an event
 _ZAP = "inproc://zeromq.zap.01"
-#: Whoever connects and leaves has said nothing; whoever talks, and not ZeroMQ, is a stranger.
-_NOISE = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+_EVENTS = (
+    zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)  # fmt: skip
 
 
 class Outlet:
@@ -94,7 +99,7 @@ class Port:
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poller.register(self._bell, zmq.POLLIN)
         self._doorman = doorman
-        self._monitors: dict[zmq.Socket[bytes], str] = {}
+        self._monitors: dict[zmq.Socket[bytes], tuple[str, Visits]] = {}
         self._door: zmq.Socket[bytes] | None = None
         if doorman is not None:
             self._door = self._context.socket(zmq.REP)
@@ -237,8 +242,8 @@ class Port:
 
     def _listen_for_noise(self, socket: zmq.Socket[bytes], place: str) -> None:
         if self._doorman is not None:
-            monitor = socket.get_monitor_socket(_NOISE)
-            self._monitors[monitor] = place
+            monitor = socket.get_monitor_socket(_EVENTS)
+            self._monitors[monitor] = (place, Visits())
             self._poller.register(monitor, zmq.POLLIN)
 
     def _answers_door(self, source: Any) -> bool:
@@ -246,8 +251,11 @@ class Port:
         if self._doorman is None or (source is not self._door and source not in self._monitors):
             return False
         if source in self._monitors:
-            for _ in self.receive(source):
-                self._doorman.heard_noise(self._monitors[source])
+            place, visits = self._monitors[source]
+            for frames in self.receive(source):
+                event, value = _MONITORED.unpack(frames[0].bytes)
+                if _is_noise(visits, event, value):
+                    self._doorman.heard_noise(place)
             return True
         for frames in self.receive(source, 1):
             version, request, place, peer = (frame.bytes for frame in frames[:4])
@@ -271,6 +279,18 @@ class Port:
             self._poller.register(outlet.socket, zmq.POLLIN)
         else:
             self._poller.unregister(outlet.socket)
+
+
+def _is_noise(visits: Visits, event: int, value: int) -> bool:
+    if event == zmq.EVENT_ACCEPTED:
+        visits.came(value)
+    elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+        visits.succeeded()
+    elif event == zmq.EVENT_DISCONNECTED:
+        return visits.went(value)
+    else:
+        visits.excused()
+    return False
 
 
 def sender(frames: list[zmq.Frame]) -> str:

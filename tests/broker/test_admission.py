@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import zmq
 
-from camagick_broker.admission import Doorman, describe, has_gone, is_kin, pid_of
+from camagick_broker.admission import Doorman, Visits, describe, has_gone, is_kin, pid_of
 from camagick_broker.port import Port
 from camagick_broker.refusals import Refusals
 from tests import assault, hostile
@@ -106,15 +106,30 @@ def test_whom_the_doorman_does_not_admit_gets_nothing_and_costs_nothing(bus_dir,
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_noise_is_heard_and_silence_is_not(bus_dir: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["garbage", "tls hello", "greeting and garbage"])
+def test_noise_is_heard_and_silence_is_not(bus_dir: str, tmp_path: Path, name: str) -> None:
     refusals = Refusals("me")
     port = Port(Doorman(refusals))
     port.bind_pull(f"ipc://{bus_dir}/a")
     path = tmp_path / "a"
     path.symlink_to(f"{bus_dir}/a")
     assault.knock(path, 20)
-    with assault.talking(path, dict(hostile.noise())["greeting and garbage"]) as one:
+    with assault.talking(path, dict(hostile.noise())[name]) as one:
         until(lambda: port.wait(20) or refusals.counts, "the count")
         assert assault.hangs_up(one)
     port.close()
     assert refusals.counts == {"connections to back": 1}
+
+
+def test_whoever_may_have_succeeded_is_not_accused() -> None:
+    visits = Visits()
+    visits.came(5)
+    visits.came(6)
+    assert visits.went(6)
+    visits.succeeded()
+    assert not visits.went(5)
+    visits.came(5)
+    visits.excused()
+    assert not visits.went(5)
+    visits.came(5)
+    assert visits.went(5)
