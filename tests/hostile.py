@@ -1,7 +1,8 @@
 """Messages that no honest peer sends: at wire level, and thrown at live sockets.
 
 `prefixes` and `bodies` are the two halves; `corpus` is all of them as multipart messages for one
-edge. Each entry has a name that says what is wrong with it.
+edge; `controls` is what can be said to a broker; `noise` is for peers that do not speak ZeroMQ.
+Each entry has a name that says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -214,3 +215,77 @@ def corpus(run: bytes, edge: int, seq: int) -> list[tuple[str, list[bytes]]]:
         for kind in Kind if kind not in (Kind.DATA, Kind.END, Kind.PROBE)
     ]  # fmt: skip
     return found
+
+
+#: ZMTP 3.0: signature, version, mechanism NULL, as a client, padding.
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+
+
+def ready(kind: bytes) -> bytes:
+    """Return ZMTP's command that says which type of socket a peer is."""
+    content = b"\x05READY\x0bSocket-Type" + len(kind).to_bytes(4, "big") + kind
+    return b"\x04" + bytes([len(content)]) + content
+
+
+def noise() -> list[tuple[str, bytes]]:
+    """Return what scanners, browsers and broken programs say to a socket."""
+    huge, large = (b"\x02" + size.to_bytes(8, "big") for size in (2**62, 2**31 - 1))
+    return [
+        ("nothing", b""),
+        ("one byte", b"\xff"),
+        ("garbage", bytes(range(256)) * 8),
+        ("zeros", bytes(5000)),
+        ("http request", b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: curl/8.0\r\n\r\n"),
+        ("tls hello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500)),
+        ("ssh", b"SSH-2.0-OpenSSH_9.6\r\n"),
+        ("greeting cut short", GREETING[:11]),
+        ("greeting cut in the mechanism", GREETING[:20]),
+        ("greeting of an old version", b"\xff" + bytes(8) + b"\x7f\x00" + bytes(100)),
+        ("greeting of an unknown mechanism", GREETING.replace(b"NULL", b"EVIL")),
+        ("greeting and garbage", GREETING + b"\xff" * 200),
+        ("greeting and a huge command", GREETING + b"\x06" + (2**62).to_bytes(8, "big")),
+        ("wrong type of socket", GREETING + ready(b"REQ") + huge),
+        ("no type of socket", GREETING + b"\x04\x06\x05READY"),
+        ("a type that does not exist", GREETING + ready(b"EVIL")),
+        ("right type and a huge message", GREETING + ready(b"PUSH") + huge),
+        ("right type and 2 GiB", GREETING + ready(b"PUSH") + large),
+    ]  # fmt: skip
+
+
+def controls(run: bytes) -> list[tuple[str, list[bytes]]]:
+    """Return what a stranger may say to a broker of this run."""
+    entry = {
+        "name": "a.1", "pid": 1, "incarnation": 99, "data": "ipc:///evil", "back": "ipc:///evil",
+        "loop": "ipc:///evil", "multicast": False, "ready": True, "going": True,
+    }  # fmt: skip
+    deep: dict[str, Any] = {}
+    for _ in range(500):
+        deep = {"a": deep}
+    words: dict[str, dict[str, Any]] = {
+        "register": {"op": "register", **entry},
+        "register with the wrong types": {"op": "register", **dict.fromkeys(entry, 1.5)},
+        "register with nothing": {"op": "register"},
+        "ready": {"op": "ready"},
+        "statistics": {"op": "statistics", "seq": 2**63},
+        "statistics in statistics": {"op": "statistics", "in": deep},
+        "statistics without end": {"op": "statistics", **{str(n): n for n in range(20_000)}},
+        "statistics that are none": {"op": "statistics", "in": [b"\0" * 1000]},
+        "an answer": {"op": "directory", "actors": {1: entry}},
+        "unknown": {"op": "shutdown"},
+        "a method of Python": {"op": "_class__"},
+        "nothing at all": {"op": ""},
+    }
+    found = [
+        (f"{name}, as actor {sender}", [pack(Head(Kind.CONTROL, run, 0, sender, 0), _packed(word))])
+        for name, word in words.items()
+        for sender in (0, 1, 2, 2**32 - 1)
+    ]
+    odd = (b"", b"\xc1", b"\x90", b"\x80", b"\x81\xa2op\x01", POISON, b"\x91" * 10_000)
+    found += [
+        (f"body {body[:8]!r}", [pack(Head(Kind.CONTROL, run, 0, 1, 0), body)]) for body in odd
+    ]
+    return [*found, ("too many frames", [b"", *found[0][1]]), ("very many frames", [b"x"] * 5000)]
+
+
+def _packed(content: Any) -> bytes:
+    return bytes(msgpack.packb(content))

@@ -7,11 +7,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from camagick_broker.address import broker_address
+from camagick_broker.admission import Doorman, has_gone, is_kin, pid_of
 from camagick_broker.control import hear, say
 from camagick_broker.desk import Desk
 from camagick_broker.directory import Directory
 from camagick_broker.errors import RemoteProtocolError
-from camagick_broker.port import Outlet, Port
+from camagick_broker.port import Outlet, Port, sender
 from camagick_broker.refusals import Refusals
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PATIENCE_S = 10.0
+#: What anybody may ask who may enter the folder; all else is for actors of the run.
+_FOR_ALL = ("status", "watch", "tap")
 #: How long to wait, at the end, for the last figures of actors, where somebody wants them.
 _LAST_WORDS_S = 1.0
 
@@ -44,8 +47,8 @@ class Broker:
         self._directory = Directory(names)
         self._peers: dict[int, bytes] = {}
         self._refusals = Refusals("broker")
-        self._desk = Desk(self._directory, self._peers, self._tell, watchers)
-        self._port = Port()
+        self._desk = Desk(self._directory, self._peers, self._tell, watchers, self._refusals.counts)
+        self._port = Port(Doorman(self._refusals))
         try:
             self._outlet: Outlet = self._port.bind_router(broker_address(bus_dir))
         except BaseException:
@@ -76,7 +79,7 @@ class Broker:
     def _listen(self, timeout_ms: int) -> None:
         if self._port.wait(timeout_ms):
             for frames in self._port.receive(self._outlet.socket):
-                self._hear([frame.bytes for frame in frames])
+                self._hear([frame.bytes for frame in frames], sender(frames))
 
     def _end(self) -> None:
         """Tell those who watch how the run has ended; all actors have ended before the broker."""
@@ -85,17 +88,26 @@ class Broker:
             self._listen(20)
         self._desk.over()
 
-    def _hear(self, frames: list[bytes]) -> None:
+    def _hear(self, frames: list[bytes], peer: str) -> None:
         try:
             if len(frames) != 2:
                 raise RemoteProtocolError(f"wrong number of frames: {len(frames) - 1}")  # noqa: TRY301
-            sender, content = hear(frames[1], self._run)
+            number, content = hear(frames[1], self._run)
             answer = getattr(self, f"_on_{content['op']}", None)
             if answer is None:
                 raise RemoteProtocolError(f"unknown request: {content['op'][:40]!r}")  # noqa: TRY301
-            answer(frames[0], sender, content)
+            if content["op"] not in _FOR_ALL and not self._is_actor(number, peer):
+                if has_gone(peer):  # its last words came before its first were heard
+                    return
+                raise RemoteProtocolError(f"a stranger says that he is an actor: {number}")  # noqa: TRY301
+            answer(frames[0], number, content)
         except RemoteProtocolError as error:
-            self._refusals.note("broker", error)
+            self._refusals.note("broker", error, peer)
+
+    def _is_actor(self, number: int, peer: str) -> bool:
+        """Tell whether a peer is of this run; one that has left is known by what it registered."""
+        known = self._directory.actors.get(number)
+        return is_kin(peer) or (known is not None and known["pid"] == pid_of(peer))
 
     def _on_register(self, peer: bytes, sender: int, content: dict[str, Any]) -> None:
         before, news = self._directory.going, self._directory.register(sender, content)

@@ -28,6 +28,8 @@ class Desk:
         Sends a control message to a peer.
     awaited
         How many will want to be told the end.
+    refused
+        What the broker has refused, by place.
     """
 
     def __init__(
@@ -36,7 +38,9 @@ class Desk:
         peers: Mapping[int, bytes],
         tell: Callable[[bytes, dict[str, Any]], None],
         awaited: int = 0,
+        refused: Mapping[str, int] | None = None,
     ) -> None:
+        self._refused = refused if refused is not None else {}
         self._awaited = awaited
         self._directory, self._peers, self._tell = directory, peers, tell
         self._before: dict[int, dict[str, Any]] = {}
@@ -55,6 +59,7 @@ class Desk:
         self._tell(peer, {
             "op": op, **self._directory.snapshot(), "before": self._before,
             "age_s": {number: now - then for number, then in self._reported.items()},
+            "refused": dict(self._refused),
         })  # fmt: skip
 
     def watch(self, peer: bytes) -> None:

@@ -65,7 +65,7 @@ class Links:
             self.data = port.bind_data(address.data_address(folder, number), len(wiring.consumers))
             self.back = port.bind_pull(address.back_address(folder, number))
         if wiring.is_head:
-            self.loop = port.bind_pull(address.loop_address(folder, number))
+            self.loop = port.bind_pull(address.loop_address(folder, number), "loop")
         name = b"%d.%d" % (number, wiring.incarnation)
         self.broker = port.connect_dealer(address.broker_address(folder), name)
 

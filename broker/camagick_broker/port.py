@@ -3,12 +3,16 @@
 Socket options follow from measurements, not from taste: high-water marks are off, because the
 window bounds what is under way and a finite mark makes XPUB lose silently; `IMMEDIATE` keeps
 messages from queueing for a peer that is gone; what is queued at close is kept by retention.
+
+Who connects to a bound socket is shown to a `Doorman` first, by ZeroMQ's own protocol for that
+(ZAP, RFC 27): nobody else can take messages from a PUSH, or let them pile up.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import struct
 import threading
 import time
 from collections import deque
@@ -16,11 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
+from camagick_broker.admission import Visits
 from camagick_broker.subscriptions import TOPIC
 from camagick_broker.wire import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from camagick_broker.admission import Doorman
 
 _SMALL_BYTES = 262144  # below this, copying is cheaper than keeping track of a buffer
 _LINGER_MS = 500
@@ -29,6 +36,17 @@ _CONTROL_MESSAGES = 1000
 _CONTROL_BYTES = 1 << 24
 #: What may queue at the listener's end of a tap, in messages.
 _TAP_MESSAGES = 3
+#: What comes back to a producer or to a head is a prefix; a subscription is shorter still.
+_BACK_BYTES = 1 << 20
+#: A peer that says nothing for so long is gone; one that stopped is found again by reconnecting.
+_SILENCE_S = float(os.environ.get("CASPY_HEARTBEAT_S", "10"))
+_HANDSHAKE_MS = 10000
+_MONITORED = struct.Struct("=HI")  # number and value of an event
+_ZAP = "inproc://zeromq.zap.01"
+_EVENTS = (
+    zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)  # fmt: skip
 
 
 class Outlet:
@@ -71,9 +89,14 @@ class Port:
 
     Addresses of sockets are ``ipc://`` or ``tcp://``; a path that is too long or not writable
     raises `OSError` with the path in it.
+
+    Parameters
+    ----------
+    doorman
+        Decides who may connect to what is bound here; None lets everybody in.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, doorman: Doorman | None = None) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
         self._outlets: list[Outlet] = []
@@ -81,6 +104,14 @@ class Port:
         self._closed = False
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poller.register(self._bell, zmq.POLLIN)
+        self._doorman = doorman
+        self._monitors: dict[zmq.Socket[bytes], tuple[str, Visits]] = {}
+        self._door: zmq.Socket[bytes] | None = None
+        if doorman is not None:
+            self._door = self._context.socket(zmq.REP)
+            self._door.linger = 0
+            self._door.bind(_ZAP)
+            self._poller.register(self._door, zmq.POLLIN)
 
     def ring(self) -> None:
         """Make `wait` return; any thread and any signal handler may call it, at any time."""
@@ -104,7 +135,7 @@ class Port:
             readable.remove(self._bell)
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._bell)
-        return readable
+        return [source for source in readable if not self._answers_door(source)]
 
     def flush(self, outlets: Iterable[Outlet], timeout_s: float) -> bool:
         """Wait until all of these have sent what waits there, no longer than `timeout_s`."""
@@ -124,15 +155,19 @@ class Port:
         """PUSH for one consumer, XPUB for several."""
         socket = self._socket(zmq.PUSH if consumers == 1 else zmq.XPUB)
         socket.linger = 0  # what matters is retained
+        socket.maxmsgsize = _BACK_BYTES
         if consumers > 1:
             socket.setsockopt(zmq.XPUB_VERBOSER, 1)
             socket.setsockopt(zmq.XPUB_NODROP, 1)
+        self._guard(socket, "data")
         _bind(socket, address)
         return self._outlet(socket, reads=consumers > 1)
 
-    def bind_pull(self, address: str) -> zmq.Socket[bytes]:
-        """Return a PULL that many may connect to."""
+    def bind_pull(self, address: str, place: str = "back") -> zmq.Socket[bytes]:
+        """Return a PULL that many may connect to; `place` is what the log calls it."""
         socket = self._socket(zmq.PULL)
+        socket.maxmsgsize = _BACK_BYTES
+        self._guard(socket, place)
         _bind(socket, address)
         self._poller.register(socket, zmq.POLLIN)
         return socket
@@ -171,6 +206,7 @@ class Port:
         socket = self._socket(zmq.ROUTER)
         socket.sndhwm, socket.maxmsgsize = _CONTROL_MESSAGES, _CONTROL_BYTES
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        self._listen_for_noise(socket, "broker")  # anybody may ask
         _bind(socket, address)
         return self._outlet(socket, reads=True)
 
@@ -223,9 +259,41 @@ class Port:
         socket.immediate = True
         socket.maxmsgsize = MAX_FRAME_BYTES
         socket.reconnect_ivl, socket.reconnect_ivl_max = 10, 200
-        socket.heartbeat_ivl, socket.heartbeat_timeout = 1000, 10000
+        silence_ms = int(_SILENCE_S * 1000)
+        socket.heartbeat_ivl, socket.heartbeat_timeout = min(1000, silence_ms // 2), silence_ms
+        socket.handshake_ivl = _HANDSHAKE_MS
         socket.copy_threshold = _SMALL_BYTES
         return socket
+
+    def _guard(self, socket: zmq.Socket[bytes], place: str) -> None:
+        """Let the doorman see who connects."""
+        if self._doorman is not None:
+            socket.zap_domain = place.encode()
+            self._listen_for_noise(socket, place)
+
+    def _listen_for_noise(self, socket: zmq.Socket[bytes], place: str) -> None:
+        if self._doorman is not None:
+            monitor = socket.get_monitor_socket(_EVENTS)
+            self._monitors[monitor] = (place, Visits())
+            self._poller.register(monitor, zmq.POLLIN)
+
+    def _answers_door(self, source: Any) -> bool:
+        """Do what the doorman has to, if that is what this socket is for."""
+        if self._doorman is None or (source is not self._door and source not in self._monitors):
+            return False
+        if source in self._monitors:
+            place, visits = self._monitors[source]
+            for frames in self.receive(source):
+                event, value = _MONITORED.unpack(frames[0].bytes)
+                if _is_noise(visits, event, value):
+                    self._doorman.heard_noise(place)
+            return True
+        for frames in self.receive(source, 1):
+            version, request, place, peer = (frame.bytes for frame in frames[:4])
+            admitted = self._doorman.admits(place.decode(), peer.decode("latin-1"))
+            status = b"200" if admitted else b"400"
+            source.send_multipart([version, request, status, b"", b"", b""])
+        return True
 
     def _outlet(self, socket: zmq.Socket[bytes], *, reads: bool) -> Outlet:
         outlet = Outlet(socket)
@@ -242,6 +310,26 @@ class Port:
             self._poller.register(outlet.socket, zmq.POLLIN)
         else:
             self._poller.unregister(outlet.socket)
+
+
+def _is_noise(visits: Visits, event: int, value: int) -> bool:
+    if event == zmq.EVENT_ACCEPTED:
+        visits.came(value)
+    elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+        visits.succeeded()
+    elif event == zmq.EVENT_DISCONNECTED:
+        return visits.went(value)
+    else:
+        visits.excused()
+    return False
+
+
+def sender(frames: list[zmq.Frame]) -> str:
+    """Return the address of whoever sent a message, see `admission.pid_of`; '' where unknown."""
+    try:
+        return str(frames[-1].get("Peer-Address"))
+    except (zmq.ZMQError, IndexError):
+        return ""
 
 
 def _bind(socket: zmq.Socket[bytes], address: str) -> None:

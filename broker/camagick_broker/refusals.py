@@ -6,6 +6,8 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from camagick_broker.admission import describe
+
 if TYPE_CHECKING:
     from camagick_broker.errors import RemoteProtocolError
 
@@ -33,13 +35,24 @@ class Refusals:
         self._name = name
         self._logged: set[tuple[str, str]] = set()
 
-    def note(self, place: str, error: RemoteProtocolError) -> None:
-        """Count a refused message, and log the first of its kind at that place."""
+    def note(self, place: str, error: RemoteProtocolError, peer: str = "") -> None:
+        """Count a refused message, and log the first of its kind at that place.
+
+        Parameters
+        ----------
+        place
+            Where it came in.
+        error
+            What is wrong with it.
+        peer
+            Address of whoever sent it, see `camagick_broker.admission.pid_of`; '' if not known.
+        """
         self.counts[place] += 1
         what = (place, error.kind)
         if what not in self._logged and len(self._logged) < _MOST_LINES:
             self._logged.add(what)
             log.warning(
-                'msg="refused a message" reason="%s" from="%s" actor=%s',
-                str(error).replace('"', "'"), place, self._name,
+                'msg="refused a message" reason="%s" from="%s"%s actor=%s',
+                str(error).replace('"', "'"), place, f' by="{describe(peer)}"' if peer else "",
+                self._name,
             )  # fmt: skip

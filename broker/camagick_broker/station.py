@@ -8,13 +8,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from camagick_broker import address
+from camagick_broker.admission import Doorman
 from camagick_broker.control import hear
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.events import Deliver, ToConsumers
 from camagick_broker.ledger import Row
 from camagick_broker.links import Links
 from camagick_broker.neighbours import Neighbours, Probe
-from camagick_broker.port import Port
+from camagick_broker.port import Port, sender
 from camagick_broker.protocol import ActorProtocol
 from camagick_broker.reception import Reception, take_apart
 from camagick_broker.refusals import Refusals
@@ -80,7 +81,7 @@ class Station:
         self._greet_at = self._report_at = self._repeat_at = 0.0
         self._probe = Probe()
         self._part_at: float | None = None
-        self._port = Port()
+        self._port = Port(Doorman(self._refusals))
         try:
             self._links = Links(self._port, wiring)
         except BaseException:
@@ -255,7 +256,7 @@ class Station:
             try:
                 source.take(frames)
             except RemoteProtocolError as error:
-                self._refusals.note(source.place, error)
+                self._refusals.note(source.place, error, sender(frames))
 
     def _on_subscription(self, frames: list[Any]) -> None:
         self._links.subscriptions.take(frames[0].bytes)
