@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 from typing import TYPE_CHECKING
@@ -102,6 +103,18 @@ def test_it_ends_with_the_tapped_run_and_counts_to_its_end(tmp_path: Path) -> No
     assert_whole(tmp_path / "run")
 
 
+def test_what_it_counts_is_in_the_statistics_of_its_run(tmp_path: Path) -> None:
+    with tapped(tmp_path / "run", count=400):
+        card_of("b")
+        with listening(tmp_path / "seen", "1", "rate=50", "-stats", str(tmp_path / "s")) as tap:
+            assert tap.wait() == 0
+            said = counts(tap.log)
+    last = json.loads((tmp_path / "s").read_text().splitlines()[-1])
+    found = last["actors"]["tap.1"]
+    assert {name: found[name] for name in said} == said
+    assert found["iterations"] == said["received"] == len(numbers(tmp_path / "seen"))
+
+
 def test_what_a_stopped_listener_misses_is_counted_exactly(tmp_path: Path) -> None:
     with tapped(tmp_path / "run") as run:
         card_of("b")
@@ -151,7 +164,8 @@ def test_several_listeners_each_at_its_own_rate(tmp_path: Path) -> None:
             for name in ("all", "some", "pipe"):
                 grows(tmp_path / name, 10)
             run.interrupt()
-            assert [one.wait(), two.wait(), three.wait(), run.wait()] == [0] * 4
+            ends = [one.wait(), two.wait(), three.wait(), run.wait()]
+            assert ends == [0] * 4, "\n".join([one.log, two.log, three.log, run.log])
             assert counts(one.log)["skipped"] == 0
             assert counts(two.log)["skipped"] > 0
     for name in ("all", "some", "pipe"):

@@ -230,6 +230,9 @@ class Port:
         """Return a SUB that takes what a tap offers under a topic."""
         socket = self._socket(zmq.SUB)
         socket.linger, socket.rcvhwm = 0, _TAP_MESSAGES
+        # libzmq aborts (seen) when a peer leaves and: IMMEDIATE ends a pipe within a message, or a
+        # heartbeat is due while a full queue keeps the socket from reading.
+        socket.immediate, socket.heartbeat_ivl = False, 0
         socket.setsockopt(zmq.SUBSCRIBE, topic)
         socket.connect(address)
         self._poller.register(socket, zmq.POLLIN)

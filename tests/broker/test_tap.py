@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from camagick_broker.address import bus_folder, tap_address
+from camagick_broker.address import broker_address, bus_folder, tap_address
 from camagick_broker.broker import ask
+from camagick_broker.control import say
 from camagick_broker.events import ToConsumers
 from camagick_broker.inquiry import Inquiry
 from camagick_broker.listener import BusKilled, Heard, Listener
@@ -270,7 +272,10 @@ def garbage() -> list[list[bytes]]:
     topic = topic_of(None)
     good = stamped(topic, 1, 0)
     found = [[good, *frames] for _, frames in hostile.corpus(RUN, 1, 1)]
-    return [*found, [good], [topic], [topic + b"short", *frames_of(1, 5, 1)]]
+    wrong_kind = pack(Head(Kind.STATE, RUN, 1, 1, 5), hostile.body_of(1.0))
+    return [
+        *found, [good], [topic], [topic + b"short", *frames_of(1, 5, 1)], [good, wrong_kind]
+    ]  # fmt: skip
 
 
 def test_garbage_from_a_tap_is_refused_like_on_the_bus(
@@ -371,6 +376,25 @@ def test_the_last_word_has_the_last_figures(card: Card, broker: Served) -> None:
         assert word is not None
         assert {n: one["seq"] for n, one in word["statistics"].items()} == {1: 30, 2: 30}
         assert all(one["final"] for one in word["statistics"].values())
+
+
+def test_the_last_word_waits_for_the_last_figures(card: Card, broker: Served) -> None:
+    """They may still be under way when the broker is told to end."""
+    folder = str(card.folder)
+    with Inquiry(RUN, folder) as inquiry:
+        assert inquiry.status() is not None
+        port = Port()
+        outlet = port.connect_dealer(broker_address(folder), b"actors")
+        ending = threading.Thread(target=broker.stop)
+        ending.start()
+        for number in NAMES:
+            assert inquiry.last_word(0.05) is None
+            outlet.send([say(RUN, number, {"op": "statistics", "seq": 7, "final": True})])
+        word = inquiry.last_word(5.0)
+        ending.join(5.0)
+        port.close()
+    assert word is not None
+    assert [one["seq"] for one in word["statistics"].values()] == [7, 7]
 
 
 def test_nobody_answers_for_ever(card: Card) -> None:
