@@ -96,7 +96,11 @@ def ready(name: str) -> Card:
 def rate(card: Card, seconds: float) -> float:
     """Return iterations per second of a bus, by its own clock, over about so many seconds."""
     with Inquiry(card.run, card.folder) as inquiry:
-        first = last = figures(inquiry, card)
+        stale = first = figures(inquiry, card)
+        while first["lifetime_s"] == stale["lifetime_s"]:  # it tells of what was before
+            time.sleep(0.05)
+            first = figures(inquiry, card)
+        last = first
         while last["lifetime_s"] < first["lifetime_s"] + seconds:
             time.sleep(0.05)
             last = figures(inquiry, card)
