@@ -104,10 +104,11 @@ def test_it_ends_with_the_tapped_run_and_counts_to_its_end(tmp_path: Path) -> No
 
 
 def test_what_it_counts_is_in_the_statistics_of_its_run(tmp_path: Path) -> None:
-    with tapped(tmp_path / "run", count=400):
+    with tapped(tmp_path / "run", count=1600):
         card_of("b")
         with listening(tmp_path / "seen", "1", "rate=50", "-stats", str(tmp_path / "s")) as tap:
-            assert tap.wait() == 0
+            code = tap.wait()
+            assert code == 0, tap.log
             said = counts(tap.log)
     last = json.loads((tmp_path / "s").read_text().splitlines()[-1])
     found = last["actors"]["tap.1"]

@@ -179,6 +179,9 @@ class Port:
         the proof that data will arrive here.
         """
         socket = self._socket(zmq.SUB if multicast else zmq.PULL)
+        # With it, libzmq gives a pipe up as soon as its peer has gone, and aborts (fq.cpp) if that
+        # is in the midst of a message of several frames.
+        socket.immediate = False
         if multicast:
             socket.setsockopt(zmq.SUBSCRIBE, TOPIC)
             socket.setsockopt(zmq.SUBSCRIBE, identity)
@@ -292,8 +295,8 @@ class Port:
                     self._doorman.heard_noise(place)
             return True
         for frames in self.receive(source, 1):
-            version, request, place, peer = (frame.bytes for frame in frames[:4])
-            admitted = self._doorman.admits(place.decode(), peer.decode("latin-1"))
+            version, request, domain, peer = (frame.bytes for frame in frames[:4])
+            admitted = self._doorman.admits(domain.decode(), peer.decode("latin-1"))
             status = b"200" if admitted else b"400"
             source.send_multipart([version, request, status, b"", b"", b""])
         return True

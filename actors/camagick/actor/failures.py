@@ -45,7 +45,7 @@ class Failures:
         self._row = row
         self._log = logging.getLogger(type(assignment.node).__module__)
         self.exit_code = FAILED if row.failed else 0
-        self.counts = {"skipped": 0, "dead_letters": 0, "torn": 0}
+        self.counts = {"errors": 0, "dead_letters": 0, "torn": 0}
 
     @property
     def again(self) -> bool:
@@ -59,7 +59,7 @@ class Failures:
         if self._on_error != "skip":
             self.give_up(error, seq)
             return True
-        self._count("skipped", error, seq)
+        self._count("errors", error, seq)
         return False
 
     def torn(self, error: Exception, seq: int) -> None:
