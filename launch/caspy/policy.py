@@ -14,6 +14,8 @@ SPAN_S = 60.0
 #: An iteration that has ended its actor so often is set aside.
 DEATHS = 3
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.1, 5.0
+#: Actors that are restarted need the broker.
+_HELPER_DELAY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,10 @@ class Deaths:
         while times and times[0] < now - SPAN_S:
             times.popleft()
         times.append(now)
-        return None if len(times) > self._budget else _delay_s(len(times))
+        if len(times) > self._budget:
+            return None
+        longest = _LONGEST_DELAY_S if isinstance(who, int) else _HELPER_DELAY_S
+        return min(_delay_s(len(times)), longest)
 
     def note_outside(self, who: int, now: float) -> float:
         """Note a failure that the actor is not to blame for; return when to try again."""
