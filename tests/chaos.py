@@ -10,7 +10,6 @@ import argparse
 import itertools
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -138,8 +137,8 @@ class Run:
                     self._disturb(process, kinds, times, source=source)
                     self.outcome.code = process.wait(self.deadline_s)
                 except subprocess.TimeoutExpired:
-                    process.send_signal(signal.SIGTERM)
                     process.kill()
+                    wait_until_gone(process.pid)
             log.seek(0)
             self.outcome.log = log.read()
         self.outcome.seconds = time.monotonic() - since
@@ -190,6 +189,14 @@ class Run:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
             return
+
+
+def wait_until_gone(launcher: int) -> None:
+    """Wait until the broker of a killed run has removed its folder."""
+    folder = Path(os.environ["XDG_RUNTIME_DIR"]) / "caspy" / f"run{launcher}"
+    deadline = time.monotonic() + 30
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def actors(process: Any) -> dict[str, psutil.Process]:
