@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from camagick_broker.address import bus_folder, clean_up
 from camagick_broker.errors import AddressError
 from caspy.errors import PlanError
+from caspy.limits import allow_open_files
 from caspy.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def opened(plan: Plan, policy: Policy | None = None) -> Iterator[Supervisor]:
     """Hold the folder of a bus while its supervisor is in use, and leave nothing behind."""
     try:
         clean_up()
+        allow_open_files(plan)
         with bus_folder(plan.bus) as folder:
             supervisor = Supervisor(plan, folder, policy)
             try:
