@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check lint types layers spelling format bench build clean
+.PHONY: help demo setup test check lint types layers spelling format bench fuzz build clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## */\1\t/p' Makefile | expand -t 12
@@ -41,6 +41,9 @@ format: $(VENV)/.setup ## rewrite what the style asks for
 
 bench: $(VENV)/.setup ## speed, as ratios against peers in the same run
 	$(BIN)/python benchmarks/run.py
+
+fuzz: $(VENV)/.setup ## hostile messages at random for a minute; FUZZ_SECONDS=600 for longer
+	$(BIN)/python -m tests.fuzz_wire $(or $(FUZZ_SECONDS),60)
 
 build: $(VENV)/.setup ## sdist and wheel in dist/
 	$(PIP) build
