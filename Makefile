@@ -8,7 +8,7 @@ JOBS ?= 2
 RUNS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check lint types layers spelling format bench soak build clean
+.PHONY: help demo setup test check lint types layers spelling format bench fuzz soak build clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## */\1\t/p' Makefile | expand -t 12
@@ -45,6 +45,9 @@ bench: $(VENV)/.setup ## speed, as ratios against peers in the same run
 
 soak: $(VENV)/.setup ## 200 runs disturbed at random: half an hour to an hour; RUNS=20 for fewer
 	$(BIN)/python -m tests.chaos --runs $(RUNS) --jobs $(JOBS)
+
+fuzz: $(VENV)/.setup ## hostile messages at random for a minute; FUZZ_SECONDS=600 for longer
+	$(BIN)/python -m tests.fuzz_wire $(or $(FUZZ_SECONDS),60)
 
 build: $(VENV)/.setup ## sdist and wheel in dist/
 	$(PIP) build

@@ -16,6 +16,8 @@ from camagick_broker.errors import LocalProtocolError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from camagick_broker.ledger import Row
+
 #: Slots lie so far apart that any message fits; the file is sparse, and holds what was written.
 _STRIDE = 1 << 36
 _HEAD = struct.Struct("<QII")
@@ -40,7 +42,7 @@ class Record(NamedTuple):
 
 
 class Journal:
-    """A ring of the last records of one actor.
+    """The last records of one actor.
 
     The writer says elsewhere (`camagick_broker.ledger`, `made`) that a record is complete: whoever
     is killed while writing one leaves the others as they are.
@@ -48,15 +50,22 @@ class Journal:
     Parameters
     ----------
     slots
-        How many records to keep.
+        How many records to keep at most.
+    row
+        Where its actor notes how far everything has ended: the place of what nobody will ask for
+        again is used again, so that large records take no more memory than are under way.
+    memory
+        How many records before that may be asked for all the same.
     """
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, row: Row | None = None, memory: int = 0) -> None:
         self.slots = slots
+        self._row, self._memory = row, memory
+        self._places: dict[int, int] | None = None  # slot of each record, as far as it is known
         self._file = os.memfd_create("caspy-journal", os.MFD_CLOEXEC)
 
     def write(self, seq: int, frames: Sequence[Any], remembered: Sequence[Any] = ()) -> None:
-        """Write the record of an iteration; it replaces the one of `slots` iterations before.
+        """Write the record of an iteration in the place of the oldest that nobody needs.
 
         Raises
         ------
@@ -66,7 +75,9 @@ class Journal:
         parts = [memoryview(part).cast("B") for part in (*frames, *remembered)]
         lengths = b"".join(_LENGTH.pack(len(part)) for part in parts)
         head = _HEAD.pack(seq, len(frames), len(remembered)) + lengths
-        self._write_all([memoryview(head), *parts], self._offset(seq))
+        slot = self._place_for(seq)
+        self._write_all([memoryview(head), *parts], slot * _STRIDE)
+        self._known()[seq] = slot
 
     def read(self, seq: int) -> Record:
         """Return the record of an iteration.
@@ -76,11 +87,11 @@ class Journal:
         LocalProtocolError
             Where it is not here: it was never written, or replaced since.
         """
-        offset = self._offset(seq)
-        head = os.pread(self._file, _HEAD.size, offset)
-        its, frames, remembered = _HEAD.unpack(head) if len(head) == _HEAD.size else (-1, 0, 0)
-        if its != seq or not frames + remembered:
+        places = self._known()
+        if seq not in places:
             raise LocalProtocolError(f"no record of iteration {seq}")
+        offset = places[seq] * _STRIDE
+        _, frames, remembered = self._head(places[seq])
         parts = list(self._parts(offset + _HEAD.size, frames + remembered))
         return Record(parts[:frames], parts[frames:])
 
@@ -88,8 +99,26 @@ class Journal:
         """Let go of the memory, as far as this process is concerned."""
         os.close(self._file)
 
-    def _offset(self, seq: int) -> int:
-        return seq % self.slots * _STRIDE
+    def _place_for(self, seq: int) -> int:
+        places = self._known()
+        if seq in places:  # a predecessor was killed while it wrote it
+            return places[seq]
+        oldest = min(places, default=seq)
+        is_free = self._row is not None and oldest < self._row.low - self._memory
+        if is_free or len(places) >= self.slots:
+            return places.pop(oldest)
+        return len(places)
+
+    def _known(self) -> dict[int, int]:
+        """Return where each record is; whoever takes the place of another looks."""
+        if self._places is None:
+            heads = {slot: self._head(slot) for slot in range(self.slots)}
+            self._places = {seq: slot for slot, (seq, *many) in heads.items() if any(many)}
+        return self._places
+
+    def _head(self, slot: int) -> tuple[int, int, int]:
+        head = os.pread(self._file, _HEAD.size, slot * _STRIDE)
+        return _HEAD.unpack(head) if len(head) == _HEAD.size else (0, 0, 0)
 
     def _parts(self, offset: int, count: int) -> Iterator[memoryview]:
         table = os.pread(self._file, count * _LENGTH.size, offset)

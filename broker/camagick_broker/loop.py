@@ -43,7 +43,7 @@ class HeadLoop:
         self._wiring = wiring
         self._starter = Starter(
             wiring.heads, wiring.gates, wiring.terminals,
-            lockstep=wiring.lockstep, window=wiring.window,
+            lockstep=wiring.lockstep, window=wiring.window, fitted=wiring.fitted,
         )  # fmt: skip
         self._speakers = {
             Kind.LEFT: wiring.gates, Kind.ENDED: wiring.terminals, Kind.STATE: wiring.heads,
@@ -74,7 +74,7 @@ class HeadLoop:
         elif head.kind is Kind.ARMED:
             self._starter.armed(head.sender, head.seq)
         elif head.kind is Kind.STATE:
-            self._starter.done(head.sender, head.seq)
+            self._starter.done(head.sender, head.seq, head.largest)
         elif head.kind is Kind.GO:
             self.go = max(self.go, head.seq)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from camagick_broker.events import Anew, Deliver, ToConsumers, ToLoop, ToProducer
+from camagick_broker.sizes import Sizes
 from camagick_broker.wire import Head, Kind, pack
 
 if TYPE_CHECKING:
@@ -20,18 +21,23 @@ class Post:
     ----------
     effects
         What has to be carried out, in order; whoever does so empties the list.
+    sizes
+        How large messages are from here on, as every STATE says where the window is fitted.
     """
 
     def __init__(self, wiring: Wiring) -> None:
         self.effects: list[Any] = []
         self._wiring = wiring
+        self.sizes = Sizes(wiring.window)
 
     def message(self, kind: Kind, edge: int, seq: int) -> Head:
         """Return a prefix in the name of this actor."""
         wiring = self._wiring
+        largest = self.sizes.largest if wiring.fitted and kind is Kind.STATE else 0
         return Head(
-            kind, wiring.run, edge, wiring.number, seq, wiring.incarnation, wiring.incarnation
-        )
+            kind, wiring.run, edge, wiring.number, seq, wiring.incarnation, wiring.incarnation,
+            sent_ns=largest,
+        )  # fmt: skip
 
     def deliver(self, item: Any) -> None:
         """Hand something to the processor."""

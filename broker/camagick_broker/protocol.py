@@ -17,6 +17,7 @@ from camagick_broker.loop import HeadLoop
 from camagick_broker.loopside import LoopSide
 from camagick_broker.post import Post
 from camagick_broker.resume import Resume
+from camagick_broker.sizes import fitting
 from camagick_broker.wire import Head, Kind
 
 if TYPE_CHECKING:
@@ -65,7 +66,6 @@ class ActorProtocol:
         # Iterations that are safe here: done by the last actor, committed by one that commits.
         self._finished = resume.low
         self._acknowledged = 0
-        self._batch = max(1, wiring.window // 2)
         self._ended_at: int | None = None
         self._closed = False
         self._made = resume.seq  # iterations that it, or its predecessor, has made
@@ -129,6 +129,8 @@ class ActorProtocol:
         elif head.kind is Kind.RESEND:
             self._post.again(out.since(head.seq), head.sender)
         elif head.kind is Kind.STATE:
+            if self.wiring.fitted:
+                self._post.sizes.heard(head.sender, head.largest)
             if out.state(head.sender, head.seq):
                 self._progress()
             if self._ended_at is not None and head.seq > self._ended_at:
@@ -180,6 +182,8 @@ class ActorProtocol:
         """Send the message that the processor has made in iteration `seq`."""
         self._made = seq + 1
         if self.out is not None:
+            if self.wiring.fitted:
+                self._post.sizes.made(frames)
             if self.out.push(seq, frames):
                 self._post.on(frames)
             else:
@@ -318,8 +322,16 @@ class ActorProtocol:
         if self.wiring.is_head:
             self._note()
             self._loop(self.wiring.heads[0], Kind.STATE, low)
-        elif self._may_leave or low - self._acknowledged >= self._batch:
+        elif self._may_leave or low - self._acknowledged >= self._enough:
             self.acknowledge()
+
+    @property
+    def _enough(self) -> int:
+        """How many iterations have to end before it is said though something else is to do."""
+        window = self.wiring.window
+        if self.wiring.fitted:  # it may be less, where large messages are made before this actor
+            window = fitting(self._post.sizes.largest, window)
+        return max(1, window // 2)
 
     def _say_how_far(self) -> None:
         """As the successor of a killed process, say to the heads what it may have said."""

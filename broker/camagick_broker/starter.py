@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from camagick_broker.sizes import LEAST, fitting
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -33,6 +35,8 @@ class Starter:
         Whether an iteration waits for the end of the one before.
     window
         How many iterations may be under way.
+    fitted
+        Whether that is an upper bound, and fewer may be where messages are large.
     """
 
     def __init__(
@@ -43,20 +47,36 @@ class Starter:
         *,
         lockstep: bool,
         window: int,
+        fitted: bool = False,
     ) -> None:
         heads = tuple(heads)
         self._armed = dict.fromkeys(heads, 0) if len(heads) > 1 else {}
         self._done = dict.fromkeys(heads, 0)
         self._passed = dict.fromkeys(terminals if lockstep else gates, 0)
         self._window = window
+        self._largest: dict[int, int] | None = {} if fitted else None
 
     def armed(self, head: int, below: int) -> None:
         """Note that `head` could start everything below `below`."""
         _raise(self._armed, head, below)
 
-    def done(self, head: int, below: int) -> None:
-        """Note that what `head` made below `below` has ended everywhere."""
+    def done(self, head: int, below: int, largest: int = 0) -> None:
+        """Note that what `head` made below `below` has ended everywhere.
+
+        `largest` is how many bytes the largest message has that was lately made from there on.
+        """
         _raise(self._done, head, below)
+        if self._largest is not None and below:  # before that, nobody knows
+            self._largest[head] = largest
+
+    @property
+    def window(self) -> int:
+        """How many iterations may be under way now."""
+        if self._largest is None:
+            return self._window
+        if len(self._largest) < len(self._done):
+            return min(LEAST, self._window)
+        return fitting(max(self._largest.values()), self._window)
 
     def passed(self, actor: int, below: int) -> None:
         """Note that everything below `below` has left that gate, or ended at that last actor."""
@@ -74,7 +94,7 @@ class Starter:
         The window holds in lockstep too: an end reaches the heads sooner than the acknowledgements
         of the edges, and what is retained has to stay bounded.
         """
-        limits = [self.all_done + self._window, *self._armed.values()]
+        limits = [self.all_done + self.window, *self._armed.values()]
         limits += [below + 1 for below in self._passed.values()]
         return min(limits)
 

@@ -19,7 +19,9 @@ offset  field         meaning
 32      generation    of the shared memory that the body refers to; 0 for none
 36      buffers       number of raw buffers behind this frame
 40      seq           iteration
-48      sent_ns       when it was sent, nanoseconds since the epoch; 0 for not said
+48      sent_ns       when it was sent, nanoseconds since the epoch; 0 for not said.
+                      Of a STATE: bytes of the largest message that its sender, or anybody
+                      behind it, has lately made
 56      body          length of the body in bytes
 ======  ============  ==========================================================================
 
@@ -75,6 +77,11 @@ class Head(NamedTuple):
     flags: int = 0
     buffers: int = 0
     sent_ns: int = 0
+
+    @property
+    def largest(self) -> int:
+        """Of a STATE, bytes of the largest message that was lately made from its sender on."""
+        return self.sent_ns
 
 
 def pack(head: Head, body: bytes = b"") -> bytes:

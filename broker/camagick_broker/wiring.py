@@ -29,6 +29,8 @@ class Wiring:
         The actors of its pipe that have no consumer.
     lockstep, window
         The loop contract, see `camagick_broker.starter`.
+    fitted
+        `window` is the upper bound, and what is used is fitted to the messages' size.
     gates_at_join
         This last gate is a join: an iteration has left it when its inputs are together.
     commits
@@ -51,6 +53,7 @@ class Wiring:
     terminals: tuple[int, ...]
     lockstep: bool = False
     window: int = 8
+    fitted: bool = False
     gates_at_join: bool = False
     commits: bool = False
     count: int | None = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from caspy import log
 from caspy.execute import opened
-from caspy.plan import DEFAULT_WINDOW, make_plan
+from caspy.plan import DEFAULT_WINDOW, Window, make_plan
 from caspy.policy import Policy
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class RunFailed(Exception):
 
 async def run(
     *flows: Any,
-    window: int = DEFAULT_WINDOW,
+    window: Window = DEFAULT_WINDOW,
     count: int | None = None,
     bus: str | None = None,
     restart: int = 3,
@@ -44,7 +44,7 @@ async def run(
         Flows, processors, or functions of (data, context); one pipe each. They are inherited by
         fork, so anything goes; what they hold open must bear that.
     window
-        How many iterations of a pipe may be under way at once.
+        How many iterations of a pipe may be under way at once; 'auto': 4 to 64, by their size.
     count
         End after so many iterations; None for no limit.
     bus

@@ -44,12 +44,23 @@ Examples:
 """
 
 _FORMATS = click.Choice(command_line.OPTIONS["plan"].choices)
+
+
+class _Window(click.ParamType):
+    """A number of iterations, or 'auto'."""
+
+    name = "window"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return value if value == "auto" else _FROM_1.convert(value, param, ctx)
+
+
 _FROM_0, _FROM_1 = click.IntRange(min=0), click.IntRange(min=1)
 _SECONDS = click.FloatRange(min=0, min_open=True)
 _ON_ERROR = click.Choice(("stop", "skip", "restart"))
 _EXPECTED = {
     "plan": "one of text, dot, mermaid, json",
-    "window": "a whole number from 1 on",
+    "window": "a whole number from 1 on, or auto",
     "count": "a whole number from 1 on",
     "restart": "a whole number from 0 on",
     "hang": "a number of seconds, more than 0",
@@ -96,7 +107,7 @@ class _Launcher(click.Command):
 @click.option("-save", metavar="FILE", help="Write the recipe as YAML ('-': here); run nothing.")
 @click.option("-yaml", metavar="FILE", help="Take the pipes from a file ('-': standard input).")
 @click.option("-plan", type=_FORMATS, help="Show actors, edges and window; run nothing.")
-@click.option("-window", type=_FROM_1, default=8, metavar="N", help="Iterations at once (8).")
+@click.option("-window", type=_Window(), default=8, metavar="N", help="Iterations at once (8); auto: by size.")
 @click.option("-count", type=_FROM_1, metavar="N", help="End after N iterations.")
 @click.option("-bus", metavar="NAME", help="Name of the run, as ps and -ls show it.")
 @click.option("-restart", type=_FROM_0, default=3, metavar="N", help="Restarts a minute (3).")

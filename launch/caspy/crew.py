@@ -45,7 +45,10 @@ class Crew:
         self.numbers = list(self._actors)
         self._ledger = Ledger(max(self.numbers))
         self._journals = {
-            number: Journal(max(plan.window + 2, actor.node.memory + 1))
+            number: Journal(
+                max(plan.window + 2, actor.node.memory + 1), self._ledger[number],
+                actor.node.memory,
+            )  # fmt: skip
             for number, (_, actor) in self._actors.items()
             if actor.consumers and not actor.node.repeatable
         }

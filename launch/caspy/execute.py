@@ -12,6 +12,7 @@ from camagick_broker.address import bus_folder, clean_up
 from camagick_broker.errors import AddressError
 from caspy.card import make_card
 from caspy.errors import PlanError
+from caspy.limits import allow_open_files
 from caspy.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def opened(plan: Plan, policy: Policy | None = None) -> Iterator[Supervisor]:
     """Hold the folder of a bus while its supervisor is in use, and leave nothing behind."""
     try:
         clean_up()
+        allow_open_files(plan)
         with bus_folder(plan.bus) as folder:
             running.write(folder, make_card(plan))
             supervisor = Supervisor(plan, folder, policy)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from camagick.walk import check_each_once
 from camagick_broker.address import check_name
 from camagick_broker.errors import AddressError
+from camagick_broker.sizes import MOST
 from camagick_broker.wiring import Wiring
 from caspy.errors import PlanError
 from caspy.layout import Actor, Layout
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DEFAULT_WINDOW = 8
+Window = int | Literal["auto"]
 
 
 @dataclass
@@ -48,13 +50,26 @@ class Pipe:
 
 @dataclass
 class Plan:
-    """All pipes of one bus."""
+    """All pipes of one bus.
+
+    Attributes
+    ----------
+    bus, run
+        Its name, and the identity of the run.
+    pipes
+        One loop each.
+    window, fitted
+        How many iterations may be under way; `fitted` (``-window auto``): at most.
+    count
+        End after so many iterations; None for no limit.
+    """
 
     bus: str
     run: bytes
     pipes: list[Pipe]
     window: int
     count: int | None
+    fitted: bool = False
 
     @property
     def actors(self) -> list[Actor]:
@@ -72,14 +87,14 @@ class Plan:
             run=self.run, bus=self.bus, bus_dir=bus_dir, number=actor.number, name=actor.name,
             inputs=actor.inputs, consumers=tuple(actor.consumers), heads=pipe.heads,
             gates=pipe.gates, terminals=pipe.terminals, lockstep=pipe.lockstep,
-            window=self.window, gates_at_join=actor.number in pipe.joins, count=self.count,
-            commits=actor.node.commits, incarnation=incarnation,
+            window=self.window, fitted=self.fitted, gates_at_join=actor.number in pipe.joins,
+            count=self.count, commits=actor.node.commits, incarnation=incarnation,
         )  # fmt: skip
 
 
 def make_plan(
     flows: Sequence[Any],
-    window: int = DEFAULT_WINDOW,
+    window: Window = DEFAULT_WINDOW,
     count: int | None = None,
     bus: str | None = None,
 ) -> Plan:
@@ -90,7 +105,8 @@ def make_plan(
     flows
         One flow a pipe.
     window
-        How many iterations of a pipe may be under way at once.
+        How many iterations of a pipe may be under way at once; 'auto' fits that to the size of the
+        messages: as many as make 256 MB on an edge, from 4 to 64.
     count
         End after so many iterations; None for no limit.
     bus
@@ -101,7 +117,9 @@ def make_plan(
     PlanError
         For what cannot be laid out, with the reason.
     """
-    if window < 1:
+    fitted = window == "auto"
+    most = MOST if window == "auto" else window
+    if most < 1:
         raise PlanError(f"-window {window}: at least one iteration has to be under way")
     if count is not None and count < 0:
         raise PlanError(f"-count {count}: a number of iterations is not negative")
@@ -115,10 +133,10 @@ def make_plan(
         pipe = _lay_out(flow, first, window)
         first += len(pipe.actors)
         pipes.append(pipe)
-    return Plan(name, os.urandom(8), pipes, window, count)
+    return Plan(name, os.urandom(8), pipes, most, count, fitted)
 
 
-def _lay_out(flow: Any, first: int, window: int) -> Pipe:
+def _lay_out(flow: Any, first: int, window: Window) -> Pipe:
     try:
         check_each_once(flow)
     except ValueError as error:

@@ -98,7 +98,7 @@ def _json(plan: Plan) -> str:
         for pipe in plan.pipes
     ]
     content = {
-        "bus": plan.bus, "window": plan.window, "count": plan.count,
+        "bus": plan.bus, "window": "auto" if plan.fitted else plan.window, "count": plan.count,
         "services": plan.services, "pipes": pipes,
     }  # fmt: skip
     return json.dumps(content, indent=2)

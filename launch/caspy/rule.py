@@ -36,7 +36,7 @@ class Start(NamedTuple):
     why: str
 
 
-def when_to_start(actors: list[Actor], window: int) -> Start:
+def when_to_start(actors: list[Actor], window: int | str) -> Start:
     """Return the rule for a pipe of these actors (producers stand before their consumers)."""
     before = ancestors(actors)
     nodes = {actor.number: actor.node for actor in actors}
@@ -74,7 +74,7 @@ def _first_joins(actors: list[Actor], before: dict[int, set[int]], heads: set[in
 
 
 def _why(
-    behind: list[tuple[int, int]], last: tuple[int, ...], names: dict[int, str], window: int
+    behind: list[tuple[int, int]], last: tuple[int, ...], names: dict[int, str], window: int | str
 ) -> str:
     if behind:
         gate, effect = behind[0]

@@ -142,7 +142,7 @@ def test_all_mistakes_at_once_in_order(caspy):
         'no such option "-foo"',
         'source scratch: argument "method" is missing',
         "an empty fanout { }",
-        'option -window: "0" is not a whole number from 1 on',
+        'option -window: "0" is not a whole number from 1 on, or auto',
         'option -plan: "gif" is not one of text, dot, mermaid, json',
         '"]" closes nothing',
         "option -yaml needs a value behind it",
