@@ -42,7 +42,9 @@ def seeds() -> list[bytes]:
     ]  # fmt: skip
     found = []
     for value in values:
-        body, buffers = Encoder()({2: 3}, [["c", 2, "o", {"unit": "mm"}, 1]], [["t", 1, None, None, value]])
+        body, buffers = Encoder()(
+            {2: 3}, [["c", 2, "o", {"unit": "mm"}, 1]], [["t", 1, None, None, value]]
+        )
         head = Head(Kind.DATA, RUN, 1, 1, 5, buffers=len(buffers))
         found.append([pack(head, body), *(bytes(memoryview(one).cast("B")) for one in buffers)])
     found += [[say(RUN, 1, {"op": "register", "name": "a", "in": {1: {"b": 2.0}}})]]

@@ -129,16 +129,19 @@ class ActorProtocol:
         elif head.kind is Kind.RESEND:
             self._post.again(out.since(head.seq), head.sender)
         elif head.kind is Kind.STATE:
-            if self.wiring.fitted:
-                self._post.sizes.heard(head.sender, head.largest)
-            if out.state(head.sender, head.seq):
-                self._progress()
-            if self._ended_at is not None and head.seq > self._ended_at:
-                self._post.aside(head.sender, Kind.BYE, head.seq)
+            self._on_state(out, head)
         elif head.kind is Kind.STOP:
             self.stop()
         else:
             raise RemoteProtocolError(f"not for a producer: {head.kind.name}")
+
+    def _on_state(self, out: OutEdge[list[Any]], head: Head) -> None:
+        if self.wiring.fitted:
+            self._post.sizes.heard(head.sender, head.largest)
+        if out.state(head.sender, head.seq):
+            self._progress()
+        if self._ended_at is not None and head.seq > self._ended_at:
+            self._post.aside(head.sender, Kind.BYE, head.seq)
 
     def on_loop(self, head: Head) -> None:
         """Take what a gate, a last actor, or another head has to say."""

@@ -46,7 +46,8 @@ class Crew:
         self._ledger = Ledger(max(self.numbers))
         self._journals = {
             number: Journal(
-                max(plan.window + 2, actor.node.memory + 1), self._ledger[number],
+                max(plan.window + 2, actor.node.memory + 1),
+                self._ledger[number],
                 actor.node.memory,
             )  # fmt: skip
             for number, (_, actor) in self._actors.items()
