@@ -54,7 +54,7 @@ class Doorman:
 
 
 class Visits:
-    """Finds, in what a socket reports of its connections, who was hung up on for not speaking ZeroMQ.
+    """Finds, in what a socket reports of its connections, who was hung up on: it was no ZeroMQ.
 
     ZeroMQ does not say which connection has succeeded. Who is hung up on while nobody has succeeded
     since he came, has not; and nobody is accused of it who may have.

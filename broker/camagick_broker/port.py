@@ -258,8 +258,8 @@ class Port:
                     self._doorman.heard_noise(place)
             return True
         for frames in self.receive(source, 1):
-            version, request, place, peer = (frame.bytes for frame in frames[:4])
-            admitted = self._doorman.admits(place.decode(), peer.decode("latin-1"))
+            version, request, domain, peer = (frame.bytes for frame in frames[:4])
+            admitted = self._doorman.admits(domain.decode(), peer.decode("latin-1"))
             status = b"200" if admitted else b"400"
             source.send_multipart([version, request, status, b"", b"", b""])
         return True

@@ -129,8 +129,7 @@ class ActorProtocol:
         elif head.kind is Kind.RESEND:
             self._post.again(out.since(head.seq), head.sender)
         elif head.kind is Kind.STATE:
-            if self.wiring.fitted:
-                self._post.sizes.heard(head.sender, head.largest)
+            self._post.sizes.heard(head.sender, head.largest)
             if out.state(head.sender, head.seq):
                 self._progress()
             if self._ended_at is not None and head.seq > self._ended_at:

@@ -44,7 +44,7 @@ Examples:
 _FORMATS = click.Choice(command_line.OPTIONS["plan"].choices)
 
 
-class _Window(click.ParamType):
+class _Window(click.ParamType):  # type: ignore[type-arg]
     """A number of iterations, or 'auto'."""
 
     name = "window"
@@ -105,7 +105,9 @@ class _Launcher(click.Command):
 @click.option("-save", metavar="FILE", help="Write the recipe as YAML ('-': here); run nothing.")
 @click.option("-yaml", metavar="FILE", help="Take the pipes from a file ('-': standard input).")
 @click.option("-plan", type=_FORMATS, help="Show actors, edges and window; run nothing.")
-@click.option("-window", type=_Window(), default=8, metavar="N", help="Iterations at once (8); auto: by size.")
+@click.option(
+    "-window", type=_Window(), default=8, metavar="N", help="Iterations at once (8); auto: by size."
+)
 @click.option("-count", type=_FROM_1, metavar="N", help="End after N iterations.")
 @click.option("-bus", metavar="NAME", help="Name of the run, as ps shows it.")
 @click.option("-restart", type=_FROM_0, default=3, metavar="N", help="Restarts a minute (3).")

@@ -45,9 +45,10 @@ class Crew:
         self._ledger = Ledger(max(self.numbers))
         self._journals = {
             number: Journal(
-                max(plan.window + 2, actor.node.memory + 1), self._ledger[number],
+                max(plan.window + 2, actor.node.memory + 1),
+                self._ledger[number],
                 actor.node.memory,
-            )  # fmt: skip
+            )
             for number, (_, actor) in self._actors.items()
             if actor.consumers and not actor.node.repeatable
         }
