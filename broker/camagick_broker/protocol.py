@@ -136,8 +136,7 @@ class ActorProtocol:
             raise RemoteProtocolError(f"not for a producer: {head.kind.name}")
 
     def _on_state(self, out: OutEdge[list[Any]], head: Head) -> None:
-        if self.wiring.fitted:
-            self._post.sizes.heard(head.sender, head.largest)
+        self._post.sizes.heard(head.sender, head.largest)
         if out.state(head.sender, head.seq):
             self._progress()
         if self._ended_at is not None and head.seq > self._ended_at:

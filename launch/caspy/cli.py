@@ -46,7 +46,7 @@ Examples:
 _FORMATS = click.Choice(command_line.OPTIONS["plan"].choices)
 
 
-class _Window(click.ParamType):
+class _Window(click.ParamType):  # type: ignore[type-arg]
     """A number of iterations, or 'auto'."""
 
     name = "window"

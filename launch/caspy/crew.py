@@ -49,7 +49,7 @@ class Crew:
                 max(plan.window + 2, actor.node.memory + 1),
                 self._ledger[number],
                 actor.node.memory,
-            )  # fmt: skip
+            )
             for number, (_, actor) in self._actors.items()
             if actor.consumers and not actor.node.repeatable
         }

@@ -42,10 +42,12 @@ class Node:
     """One actor: its protocol, and a processor that takes its time."""
 
     def __init__(
-        self, wiring: Wiring, fails_at: int | None, outliving: Outliving | None = None
-    ) -> None:
+        self, wiring: Wiring, fails_at: int | None, outliving: Outliving | None = None,
+        size: Any = None,
+    ) -> None:  # fmt: skip
         self.wiring = wiring
         self.outliving = outliving or Outliving(journal=wiring.is_head)
+        self.size = size or (lambda _seq: 0)
         resume = take_over(wiring, self.outliving.row, self.outliving.journal)  # type: ignore[arg-type]
         self.protocol = ActorProtocol(wiring, resume, self.outliving.row)
         self.inbox: deque[Any] = deque()
@@ -110,6 +112,7 @@ class Node:
         self.outliving.made.append(seq)
         number, incarnation = self.wiring.number, self.wiring.incarnation
         frames = [pack(Head(Kind.DATA, RUN, number, number, seq, incarnation, incarnation))]
+        frames += [bytes(self.size(seq))] if self.size(seq) else []
         if self.outliving.journal is not None:
             self.outliving.journal[seq] = Record(frames, [])
         self.outliving.row.made = seq + 1
@@ -132,6 +135,8 @@ class Network:
         Of `Wiring`, for all; `fails` is when an actor ends by itself (-1: it cannot start).
     faults
         Asked for each message: how many copies of it arrive; 1 where there are no faults.
+    sizes
+        By actor: asked for how many bytes its message of an iteration has, beside the prefix.
     gates, joins
         The last gates, and those of them that are joins.
     leave
@@ -145,6 +150,7 @@ class Network:
         faults: Any = None,
         gates: tuple[int, ...] = (),
         joins: tuple[int, ...] = (),
+        sizes: dict[int, Any] | None = None,
         *,
         leave: bool = True,
         **options: Any,
@@ -159,7 +165,7 @@ class Network:
             "heads": tuple(one for one in numbers if not inputs[one]),
             "terminals": tuple(one for one in numbers if not edges.get(one)), **options,
         }  # fmt: skip
-        self._fails = fails or {}
+        self._fails, self._sizes = fails or {}, sizes or {}
         self.nodes: dict[int, Node] = {}
         for one in numbers:
             wiring = Wiring(
@@ -168,7 +174,7 @@ class Network:
             )  # fmt: skip
             alone = not inputs[one] or (one in gates and one not in joins)
             outliving = Outliving(journal=alone and bool(wiring.consumers))
-            self.nodes[one] = Node(wiring, self._fails.get(one), outliving)
+            self.nodes[one] = Node(wiring, self._fails.get(one), outliving, self._sizes.get(one))
         #: One queue a connection: (socket of the receiver, sender) -> frames.
         self.queues: dict[tuple[str, int, int], deque[list[Any]]] = {}
         self.faults = faults or (lambda _kind: 1)
@@ -264,7 +270,7 @@ class Network:
                 self.carry_out(node)
             return
         wiring = replace(old.wiring, incarnation=old.wiring.incarnation + 1)
-        node = self.nodes[number] = Node(wiring, self._fails.get(number), old.outliving)
+        node = self.nodes[number] = Node(wiring, self._fails.get(number), old.outliving, old.size)
         node.protocol.greet()
         self.carry_out(node)
         if told:

@@ -188,6 +188,11 @@ def test_run(caspy, calls):
     assert calls == {"window": 3, "count": 5, "bus": "me"}
 
 
+def test_a_window_that_fits_itself(caspy, calls):
+    assert caspy(*SOURCE, "-window", "auto")[0] == 7
+    assert calls["window"] == "auto"
+
+
 def test_what_to_do_when_actors_die(caspy, calls):
     assert caspy("-restart", "0", *SOURCE, "-hang", "2.5", "-on-error", "skip")[0] == 7
     assert calls["policy"] == Policy(0, 2.5, "skip")

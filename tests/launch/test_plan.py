@@ -149,3 +149,14 @@ def test_a_plain_function_is_an_actor() -> None:
 
     plan = make_plan([ChainFlow(my_source, lambda data, context: None)])
     assert [actor.name for actor in plan.actors] == ["my_source.1", "lambda.2"]
+
+
+def test_a_window_that_fits_itself_has_an_upper_bound() -> None:
+    plan = plan_of("--from-scratch counter n=1 --to-summary", window="auto")
+    (pipe,) = plan.pipes
+    assert pipe.why.startswith("window auto: ")
+    wirings = [plan.wiring(pipe, actor, "/x") for actor in pipe.actors]
+    assert {(wiring.window, wiring.fitted) for wiring in wirings} == {(64, True)}
+    assert json.loads(render(plan, "json"))["window"] == "auto"
+    fixed = plan_of("--from-scratch counter n=1 --to-summary", window=3)
+    assert {fixed.wiring(pipe, actor, "/x").fitted for actor in pipe.actors} == {False}
