@@ -18,7 +18,8 @@ from camagick_broker.edges import OutEdge
 from camagick_broker.journal import Journal
 from camagick_broker.links import Links
 from camagick_broker.neighbours import Probe
-from camagick_broker.protocol import ActorProtocol
+from camagick_broker.standing import Standing
+from camagick_broker.upstream import Upstream
 from camagick_broker.wire import Kind, unpack
 
 if TYPE_CHECKING:
@@ -32,10 +33,10 @@ def _break(owner: Any, name: str, function: Callable[..., Any]) -> None:
 def hop_by_hop() -> None:
     """Acknowledge what has arrived, not what has ended."""
 
-    def low(self: ActorProtocol, edge: Any) -> int:
+    def low(_self: Upstream, edge: Any) -> int:
         return int(edge.expected)
 
-    _break(ActorProtocol, "_low", low)
+    _break(Upstream, "_low", low)
 
 
 def no_replay() -> None:
@@ -77,7 +78,7 @@ def no_journal() -> None:
 
 def told_before_written() -> None:
     """Tell the producers what has ended, and never write it down."""
-    _break(ActorProtocol, "_note", lambda _self: None)
+    _break(Standing, "note", lambda _self: None)
 
 
 def not_committed() -> None:

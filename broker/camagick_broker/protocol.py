@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from camagick_broker.edges import InEdge, OutEdge
+from camagick_broker.edges import OutEdge
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.events import Arrived, Permit, Stop
-from camagick_broker.intake import Answer, Intake
 from camagick_broker.ledger import Row
 from camagick_broker.loop import HeadLoop
 from camagick_broker.loopside import LoopSide
 from camagick_broker.post import Post
 from camagick_broker.resume import Resume
 from camagick_broker.sizes import fitting
+from camagick_broker.standing import Standing
+from camagick_broker.upstream import Upstream
 from camagick_broker.wire import Head, Kind
 
 if TYPE_CHECKING:
@@ -53,22 +54,17 @@ class ActorProtocol:
     ) -> None:
         self.wiring = wiring
         resume = resume or Resume()
-        self._row = row or Row()
+        row = row or Row()
+        self._row = row
         self._post = Post(wiring)
         ahead = wiring.window + 1 if wiring.incarnation > 1 else 0
         self.out = OutEdge[list[Any]](wiring.consumers, resume, ahead) if wiring.consumers else None
-        self._intake = Intake(wiring, resume.seq)
-        self.inputs = self._intake.edges
+        self._standing = Standing(wiring, resume, row, self.out)
+        self._upstream = Upstream(wiring, self._post, self._standing, resume.seq)
+        self.inputs = self._upstream.intake.edges
         self._head = HeadLoop(wiring, resume) if wiring.is_head else None
         self._loop_side = LoopSide(wiring, self._post)
         self._running = False
-        self._stopping = False
-        # Iterations that are safe here: done by the last actor, committed by one that commits.
-        self._finished = resume.low
-        self._acknowledged = 0
-        self._ended_at: int | None = None
-        self._closed = False
-        self._made = resume.seq  # iterations that it, or its predecessor, has made
 
     def take_effects(self) -> list[Any]:
         """Return what has to be carried out, in order, and forget it."""
@@ -87,9 +83,7 @@ class ActorProtocol:
 
     def greet_one(self, producer: int) -> None:
         """Say hello to a producer, and how far everything is."""
-        edge = self.inputs[producer]
-        self._post.back(producer, Kind.HELLO, edge.expected)
-        self._report(producer, edge)
+        self._upstream.greet(producer)
 
     def run(self) -> None:
         """Everybody is ready: heads may start."""
@@ -100,18 +94,7 @@ class ActorProtocol:
 
     def on_data(self, producer: int, message: Arrived) -> None:
         """Take a message of an input."""
-        answer = self._intake.receive(producer, message)
-        edge, head = self.inputs[producer], message.head
-        if self._intake.renewed(producer, head.incarnation):
-            self.greet_one(producer)
-        elif answer is Answer.PROBED:
-            self._answer_probe(producer, edge, head.seq)
-        if answer is Answer.MISSING and edge.asked != edge.expected:
-            edge.asked = edge.expected
-            self._post.back(producer, Kind.RESEND, edge.expected)
-        elif answer is Answer.DUPLICATE:
-            self._report(producer, edge)
-        if answer is not Answer.FAREWELL:  # to which nothing is to be said, or it would never end
+        if self._upstream.receive(producer, message):
             self._take()
 
     def on_back(self, head: Head) -> None:
@@ -139,14 +122,15 @@ class ActorProtocol:
         self._post.sizes.heard(head.sender, head.largest)
         if out.state(head.sender, head.seq):
             self._progress()
-        if self._ended_at is not None and head.seq > self._ended_at:
+        ended_at = self._standing.ended_at
+        if ended_at is not None and head.seq > ended_at:
             self._post.aside(head.sender, Kind.BYE, head.seq)
 
     def on_loop(self, head: Head) -> None:
         """Take what a gate, a last actor, or another head has to say."""
         if self._head is None:
             raise RemoteProtocolError("no head: nothing is to be said to its loop socket")
-        self._head.take(head, self._own_low)
+        self._head.take(head, self._standing.low)
         if head.kind is Kind.STOP:
             self._loop_side.ended(self._head.stop_at)
             self._stop_in_time()
@@ -159,7 +143,7 @@ class ActorProtocol:
         if self._head is not None and actor != self.wiring.number and actor in self.wiring.heads:
             self._head.gone(actor)
         if actor in self.inputs:
-            self._intake.gone(actor)
+            self._upstream.intake.gone(actor)
 
     # What the clock wants
 
@@ -182,7 +166,7 @@ class ActorProtocol:
 
     def sent(self, seq: int, frames: list[Any]) -> None:
         """Send the message that the processor has made in iteration `seq`."""
-        self._made = seq + 1
+        self._standing.made = seq + 1
         if self.out is not None:
             if self.wiring.fitted:
                 self._post.sizes.made(frames)
@@ -202,10 +186,9 @@ class ActorProtocol:
 
     def ended(self, seq: int) -> None:
         """Say downstream, and upstream, that there is no iteration `seq` any more."""
-        if self._ended_at is not None:
+        if self._standing.ended_at is not None:
             return
-        self._ended_at = seq
-        self._row.ended = seq + 1
+        self._standing.end(seq)
         if self.out is not None:
             frames = self._post.end(seq)
             self.out.push(seq, frames)
@@ -213,21 +196,20 @@ class ActorProtocol:
         if self._head is not None:
             self._head.stopped_at(seq)
             self._loop_side.ended(seq, own=True)
-        self._stop_inputs()
+        self._upstream.stop()
         self._take()
 
     def closed(self) -> None:
         """Note that the processor has been shut down: all that it was given is safe."""
-        self._closed = True
-        self._finished = max(self._finished, self._made)
+        self._standing.close()
         self._progress()
 
     def stop(self) -> None:
         """Stop: a source starts nothing more; others ask their producers."""
-        if not self._stopping:
-            self._stopping = True
+        if not self._standing.stopping:
+            self._standing.stopping = True
             self._post.deliver(Stop())
-            self._stop_inputs()
+            self._upstream.stop()
 
     @property
     def over(self) -> bool:
@@ -235,11 +217,11 @@ class ActorProtocol:
 
         A leading head stays as long as the others may need it.
         """
-        if not self._may_leave or len(self._intake.over) < len(self.inputs):
+        if not self._standing.may_leave or not self._upstream.over:
             return False
         if self._head is None or not self.wiring.leads or len(self.wiring.heads) == 1:
             return True
-        return self._head.all_done((self._ended_at or 0) - 1)
+        return self._head.all_done((self._standing.ended_at or 0) - 1)
 
     @property
     def released(self) -> bool:
@@ -248,83 +230,44 @@ class ActorProtocol:
         The last acknowledgement is the one that nobody asks for again: who leaves before it has
         arrived makes its producers wait for ever.
         """
-        return len(self._intake.released) == len(self.inputs)
+        return self._upstream.released
 
     @property
     def owes(self) -> bool:
         """Whether the producers do not know yet how far everything has ended here."""
-        return self._own_low > self._acknowledged
+        return self._upstream.owed > 0
 
     def acknowledge(self) -> None:
         """Tell the producers how far everything has ended; due when nothing else is to do."""
-        self._note()
-        self._acknowledged = self._own_low
-        for producer, edge in self.inputs.items():
-            self._post.back(producer, Kind.STATE, self._low(edge))
+        self._upstream.acknowledge()
 
     # Inside
 
-    @property
-    def _may_leave(self) -> bool:
-        if self._ended_at is None or not self._closed:
-            return False
-        return self.out is None or self.out.low > self._ended_at
-
-    @property
-    def _own_low(self) -> int:
-        """Everything below this has ended, here and downstream."""
-        if self.out is None:
-            return self._finished
-        return min(self._finished, self.out.low) if self.wiring.commits else self.out.low
-
-    def _note(self) -> None:
-        """Write down how far everything has ended: a successor must not wait for what is gone."""
-        self._row.low = low = self._own_low
-        if self._may_leave or (self._ended_at is not None and low > self._ended_at):
-            self._row.over = 1
-
     def _take(self) -> None:
-        if self._ended_at is not None:
-            self._intake.discard()
+        intake = self._upstream.intake
+        if self._standing.ended_at is not None:
+            intake.discard()
             self._progress()
             return
-        for joined in self._intake.joined():
+        for joined in intake.joined():
             if self.wiring.gates_at_join and self.wiring.is_last_gate and not joined.ended:
                 self._loop(self.wiring.heads[0], Kind.LEFT, joined.seq + 1)
             self._post.deliver(joined)
             if joined.ended:
-                self._stop_inputs()
-
-    def _low(self, edge: InEdge[Arrived]) -> int:
-        """Everything below this has ended here, as far as the producer of `edge` is concerned."""
-        return edge.expected if self._may_leave else self._own_low
-
-    def _report(self, producer: int, edge: InEdge[Arrived]) -> None:
-        """Tell one producer how far everything is."""
-        self._note()
-        self._post.back(producer, Kind.STATE, self._low(edge))
-        wanted = not self._stopping and self._ended_at is None
-        if not wanted and producer not in self._intake.over:
-            self._post.back(producer, Kind.STOP, 0)
-
-    def _answer_probe(self, producer: int, edge: InEdge[Arrived], made: int) -> None:
-        self.greet_one(producer)  # a producer that was restarted may not have heard it
-        if edge.expected < made:
-            self._post.back(producer, Kind.RESEND, edge.expected)
+                self._upstream.stop()
 
     def _finish(self, below: int) -> None:
-        self._finished = below
+        self._standing.finished = below
         if self.wiring.lockstep and self.out is None:
-            self._note()
+            self._standing.note()
             self._loop(self.wiring.heads[0], Kind.ENDED, below)
         self._progress()
 
     def _progress(self) -> None:
-        low = self._own_low
         if self.wiring.is_head:
-            self._note()
-            self._loop(self.wiring.heads[0], Kind.STATE, low)
-        elif self._may_leave or low - self._acknowledged >= self._enough:
+            self._standing.note()
+            self._loop(self.wiring.heads[0], Kind.STATE, self._standing.low)
+        elif self._standing.may_leave or self._upstream.owed >= self._enough:
             self.acknowledge()
 
     @property
@@ -338,10 +281,11 @@ class ActorProtocol:
     def _say_how_far(self) -> None:
         """As the successor of a killed process, say to the heads what it may have said."""
         wiring = self.wiring
-        if wiring.is_last_gate and self._made:
-            self._loop(wiring.heads[0], Kind.LEFT, self._made)
-        if wiring.lockstep and self.out is None and self._finished:
-            self._loop(wiring.heads[0], Kind.ENDED, self._finished)
+        standing = self._standing
+        if wiring.is_last_gate and standing.made:
+            self._loop(wiring.heads[0], Kind.LEFT, standing.made)
+        if wiring.lockstep and self.out is None and standing.finished:
+            self._loop(wiring.heads[0], Kind.ENDED, standing.finished)
         if self._head is not None:
             self._progress()
             if wiring.leads:
@@ -357,15 +301,10 @@ class ActorProtocol:
         for seq in self._head.permits():
             self._post.deliver(Permit(seq))
 
-    def _stop_inputs(self) -> None:
-        for producer in self.inputs:
-            if producer not in self._intake.over:
-                self._post.back(producer, Kind.STOP, 0)
-
     def _stop_in_time(self) -> None:
         """Stop, being a head, once all iterations that the other heads have made are made here."""
         stop_at = self._head.stop_at if self._head is not None else None
-        if stop_at is not None and self._made >= stop_at:
+        if stop_at is not None and self._standing.made >= stop_at:
             self.stop()
 
     def _loop(self, head: int, kind: Kind, seq: int) -> None:

@@ -49,7 +49,7 @@ def waiting(network: Network) -> str:
         edges = {key: edge.expected for key, edge in protocol.inputs.items()}
         kept = None if out is None else (out.low, out.next, out._low, out.missing)
         lines.append(
-            f"{number}: gone={node.gone} over={protocol.over} ended={protocol._ended_at}"
+            f"{number}: gone={node.gone} over={protocol.over} ended={protocol._standing.ended_at}"
             f" closed={node.closed} seen={len(node.seen)} in={edges} out={kept}"
             f" running={node.running} inbox={list(node.inbox)[:2]}"
         )

@@ -95,7 +95,7 @@ def test_the_largest_message_of_any_edge_reaches_the_head(name: str, data: Any) 
 
     def look(network: Network) -> None:
         head = network.nodes[1]
-        low = head.protocol._own_low
+        low = head.protocol._standing.low
         assert head_window(network) in ((LEAST, 5) if low else (LEAST,))
         under_way.append(len(head.seen) - low)
 
@@ -116,7 +116,7 @@ def test_it_grows_and_shrinks_with_the_messages(data: Any) -> None:
     windows: dict[int, int] = {}
 
     def look(network: Network) -> None:
-        windows[network.nodes[1].protocol._own_low] = head_window(network)
+        windows[network.nodes[1].protocol._standing.low] = head_window(network)
 
     test_protocol.run(network, data, look)
     finished(network)
