@@ -169,14 +169,14 @@ def test_what_always_fails_is_set_aside_after_three_restarts(tmp_path: Path) -> 
 @pytest.mark.parametrize("how", ["hang", "freeze"])
 def test_a_processor_that_hangs_is_killed_and_goes_on(tmp_path: Path, how: str) -> None:
     words = ["--fragile:Fragile", how, "once=1"]
-    done = run_fragile(tmp_path, "-hang", "0.5", *COUNT, *words)
+    done = run_fragile(tmp_path, "-hang", "1.5", *COUNT, *words)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ALL
-    assert 'msg="busy with iteration 40 for 0.5 s: killed (-hang)" actor=fragile.2' in done.stderr
+    assert 'msg="busy with iteration 40 for 1.5 s: killed (-hang)" actor=fragile.2' in done.stderr
 
 
 def test_an_actor_that_does_not_run_is_found_also_where_it_waits(tmp_path: Path) -> None:
-    process = start("-hang", "0.1", "-count", "300", *ENDLESS)
+    process = start("-hang", "1", "-count", "300", *ENDLESS)
     first_line(process)
     titles(process)["scratch.1"].send_signal(signal.SIGSTOP)
     _, err = rest(process)
