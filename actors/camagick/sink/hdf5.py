@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import camagick
-from camagick.errors import BadOption, CamagickError, MissingExtra
-from camagick.processor import ProcessorBase, Role
-from camagick.tools.filestore import FileStore, Frame, StoreError
+from camagick.errors import BadOption, CamagickError
+from camagick.tools.filestore import FileStore, Frame
 from camagick.tools.frameindex import Refused, frame_number, parse_mode
 from camagick.tools.h5file import H5File
-from camagick.tools.record import UNKNOWN, Stamp
-from camagick.tools.url import ArrayUrl, BadUrl
+from camagick.tools.storesink import StoreSink
 
 if TYPE_CHECKING:
     from camagick.data import Data
@@ -25,15 +20,11 @@ _COMPRESSIONS = ("none", "gzip", "lzf")
 _NO = ("0", "false", "no", "off", "")
 
 
-class StorageError(CamagickError):
-    """Data cannot be written; the message names the file and the data set."""
-
-
 class RefusedIndexError(CamagickError):
     """A frame number that the mode does not permit."""
 
 
-class Processor(ProcessorBase):
+class Processor(StoreSink):
     r"""Store data in HDF5 files, one more frame in each iteration.
 
     Every tag has a data set of its own. It grows on its first axis: 83 spectra
@@ -97,13 +88,9 @@ class Processor(ProcessorBase):
                         index=frame mode=a+ strict=0
     """
 
-    role: Role = "sink"
-    # What it hands on are texts; the units are those of the data.
-    keeps_attributes: ClassVar[bool] = False
-    stateful: ClassVar[bool] = True
-    commits: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = ("h5py",)
     extra: ClassVar[str] = "hdf5"
+    noun: ClassVar[str] = "data set"
 
     def __init__(
         self,
@@ -115,8 +102,9 @@ class Processor(ProcessorBase):
         flush: float = 1.0,
         compression: str = "none",
     ) -> None:
+        wait = self.seconds("timeout", timeout)
+        self.prepare(path, flush, lambda name: H5File(name, wait))
         try:
-            self._url = ArrayUrl(str(path))
             self._mode = parse_mode(str(mode))
         except ValueError as error:
             raise BadOption(f"hdf5: {error}") from None
@@ -127,53 +115,19 @@ class Processor(ProcessorBase):
             raise BadOption(f"hdf5: compression={compression!r}: {', '.join(_COMPRESSIONS)}")
         self._compression = str(compression)
         self._strict = str(strict).strip().lower() not in _NO
-        wait = _seconds("timeout", timeout)
-        self._store = FileStore(lambda name: H5File(name, wait), _seconds("flush", flush))
-        self._failed = False
-        self._started = ""
-
-    async def startup(self) -> None:
-        """Load the library. The first file is opened with the first data, which may name it."""
-        try:
-            import h5py  # noqa: F401 - only whether it is there
-        except ImportError:
-            raise MissingExtra("hdf5", "h5py", "hdf5") from None
-        self._started = datetime.now().astimezone().isoformat(timespec="seconds")
-        self._store.start()
-
-    async def shutdown(self) -> None:
-        """Write what is not yet written, and close all files."""
-        try:
-            self._store.close()
-        except StoreError as error:
-            if not self._failed:
-                raise StorageError(f"hdf5: {error}") from error
-            # The run ends for this already: said once is enough.
-            log.debug('msg="closing failed too" reason="%s"', error)
-
-    def commit(self) -> None:
-        """Bring every file on the disk to what was handed over, each one all or nothing."""
-        try:
-            self._store.commit()
-        except StoreError as error:
-            self._failed = True
-            raise StorageError(f"hdf5: {error}") from error
 
     def process(self, data: Data, context: Data) -> dict[str, str]:
         """Write one frame of each tag, and return where each one went."""
         if not data:
             return {}
         try:
-            frame = self._number(context)
+            number = self._number(context)
         except Refused as refusal:
             self._refuse(refusal, ",".join(data))
             return {}
-        try:
-            with self._store.turn():
-                return self._write(data, frame, self._places(data, frame, context))
-        except (BadUrl, StoreError) as error:
-            self._failed = True
-            raise StorageError(f"hdf5: {error}") from error
+        with self.storing() as store:
+            places = self.places(data, {**context, "index": number})
+            return self._write(store, data, number, places)
 
     def _number(self, context: Data) -> int | None:
         if not self._index:
@@ -182,55 +136,24 @@ class Processor(ProcessorBase):
             raise Refused("No frame index in the context", self._index)
         return frame_number(context[self._index])
 
-    def _places(self, data: Data, frame: int | None, context: Data) -> dict[str, tuple[str, str]]:
-        """Return file and data set of each tag."""
-        places: dict[str, tuple[str, str]] = {}
-        taken: dict[tuple[str, str], str] = {}
-        for tag in data:
-            path, inner = self._url.at({**context, "index": frame, "tag": tag})
-            name = self._store.file(path).name_of(inner, tag)
-            other = taken.setdefault((self._store.key(path), name), tag)
-            if other != tag:
-                raise StoreError(
-                    f"{path}: data set {name} would take both {other} and {tag}:"
-                    " write {tag} in the path"
-                )
-            places[tag] = path, name
-        return places
-
     def _write(
-        self, data: Data, number: int | None, places: dict[str, tuple[str, str]]
+        self,
+        store: FileStore[H5File],
+        data: Data,
+        number: int | None,
+        places: dict[str, tuple[str, str]],
     ) -> dict[str, str]:
         texts = {}
-        run, actor = self.placement.run, self.placement.number
-        stamp = Stamp(run, actor, self.seq) if run else None
         for tag, (path, name) in places.items():
-            frame = Frame(name, data[tag], number, self._attributes(data, tag), stamp)
+            frame = Frame(name, data[tag], number, self.describe(data, tag), self.stamp)
             try:
-                written = self._store.file(path).write(frame, self._mode, self._compression)
+                written = store.file(path).write(frame, self._mode, self._compression)
             except Refused as refusal:
                 self._refuse(refusal, tag, path, name)
                 continue
             if written is not None:
-                place = "" if written == UNKNOWN else f"[{written}]"
-                texts[tag] = f"{self._shown(path)}#{name.lstrip('/')}{place}"
+                texts[tag] = self.text(path, name, written, mark=not self._index)
         return texts
-
-    def _shown(self, path: str) -> str:
-        """Return the file's name as it is handed on.
-
-        The text that people know has './' before a bare name when frames are appended, and not
-        when they are numbered by `index`; scripts may look for either.
-        """
-        bare = not self._index and os.path.dirname(path) == ""
-        return f"./{path}" if bare else path
-
-    def _attributes(self, data: Data, tag: str) -> dict[str, Any]:
-        known = {**data.attributes(tag), "start_time": self._started}
-        known["program"] = f"caspy {camagick.__version__}"
-        if self.placement.run:
-            known["run_id"] = self.placement.run
-        return known
 
     def _refuse(self, refusal: Refused, tag: str, path: str = "", name: str = "") -> None:
         """Raise, or say, that a frame is left out, as `strict` wants it."""
@@ -242,13 +165,3 @@ class Processor(ProcessorBase):
         where = f' file={path} frames={refusal.frames} dataset="{name}"' if path else ""
         log.error('msg="%s" index=%s%s', refusal.why, refusal.index, where)
         log.error('msg="Ignoring frame index error as instructed" tag=%s', tag)
-
-
-def _seconds(name: str, value: Any) -> float:
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise BadOption(f"hdf5: {name}={value!r}: seconds, 0 or more")
-    return seconds

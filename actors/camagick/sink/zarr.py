@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import os
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import camagick
-from camagick.errors import BadOption, CamagickError, MissingExtra
-from camagick.processor import ProcessorBase, Role
-from camagick.tools.filestore import FileStore, Frame, StoreError
-from camagick.tools.record import UNKNOWN, Stamp
-from camagick.tools.url import ArrayUrl, BadUrl
+from camagick.errors import BadOption
+from camagick.tools.filestore import Frame
+from camagick.tools.storesink import StoreSink
 from camagick.tools.zfile import ZFile
 
 if TYPE_CHECKING:
     from camagick.data import Data
 
-log = logging.getLogger(__name__)
-
 #: What zarr calls them.
 _COMPRESSIONS = {"zstd": "auto", "none": None}
 
 
-class StorageError(CamagickError):
-    """Data cannot be written; the message names the store and the array."""
-
-
-class Processor(ProcessorBase):
+class Processor(StoreSink):
     r"""Store data in Zarr stores, one more frame in each iteration.
 
     A Zarr store is a folder with a file for each piece of an array (format 3):
@@ -78,109 +66,27 @@ class Processor(ProcessorBase):
               --to-zarr my-data.zarr#scan-{scan:03d}/{tag}
     """
 
-    role: Role = "sink"
-    # What it hands on are texts; the units are those of the data.
-    keeps_attributes: ClassVar[bool] = False
-    stateful: ClassVar[bool] = True
-    commits: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = ("zarr",)
     extra: ClassVar[str] = "zarr"
 
     def __init__(
         self, path: str, timeout: float = 5.0, flush: float = 1.0, compression: str = "zstd"
     ) -> None:
-        try:
-            self._url = ArrayUrl(str(path))
-        except ValueError as error:
-            raise BadOption(f"zarr: {error}") from None
         if str(compression) not in _COMPRESSIONS:
             raise BadOption(f"zarr: compression={compression!r}: {', '.join(_COMPRESSIONS)}")
         packed = _COMPRESSIONS[str(compression)]
-        wait = _seconds("timeout", timeout)
-        self._store = FileStore(lambda name: ZFile(name, wait, packed), _seconds("flush", flush))
-        self._failed = False
-        self._started = ""
-
-    async def startup(self) -> None:
-        """Load the library. The first store is opened with the first data, which may name it."""
-        try:
-            import zarr  # noqa: F401 - only whether it is there
-        except ImportError:
-            raise MissingExtra("zarr", "zarr", "zarr") from None
-        self._started = datetime.now().astimezone().isoformat(timespec="seconds")
-        self._store.start()
-
-    async def shutdown(self) -> None:
-        """Write what is not yet written, and let others write."""
-        try:
-            self._store.close()
-        except StoreError as error:
-            if not self._failed:
-                raise StorageError(f"zarr: {error}") from error
-            # The run ends for this already: said once is enough.
-            log.debug('msg="closing failed too" reason="%s"', error)
-
-    def commit(self) -> None:
-        """Bring every array on the disk to what was handed over, each one all or nothing."""
-        try:
-            self._store.commit()
-        except StoreError as error:
-            self._failed = True
-            raise StorageError(f"zarr: {error}") from error
+        wait = self.seconds("timeout", timeout)
+        self.prepare(path, flush, lambda name: ZFile(name, wait, packed))
 
     def process(self, data: Data, context: Data) -> dict[str, str]:
         """Append one frame of each tag, and return where each one went."""
+        texts: dict[str, str] = {}
         if not data:
-            return {}
-        try:
-            with self._store.turn():
-                return self._write(data, self._places(data, context))
-        except (BadUrl, StoreError) as error:
-            self._failed = True
-            raise StorageError(f"zarr: {error}") from error
-
-    def _places(self, data: Data, context: Data) -> dict[str, tuple[str, str]]:
-        """Return store and array of each tag."""
-        places: dict[str, tuple[str, str]] = {}
-        taken: dict[tuple[str, str], str] = {}
-        for tag in data:
-            path, inner = self._url.at({**context, "tag": tag})
-            name = self._store.file(path).name_of(inner, tag)
-            other = taken.setdefault((self._store.key(path), name), tag)
-            if other != tag:
-                raise StoreError(
-                    f"{path}: array {name} would take both {other} and {tag}:"
-                    " write {tag} in the path"
-                )
-            places[tag] = path, name
-        return places
-
-    def _write(self, data: Data, places: dict[str, tuple[str, str]]) -> dict[str, str]:
-        run = self.placement.run
-        stamp = Stamp(run, self.placement.number, self.seq) if run else None
-        texts = {}
-        for tag, (path, name) in places.items():
-            frame = Frame(name, data[tag], None, self._attributes(data, tag), stamp)
-            written = self._store.file(path).write(frame)
-            if written is not None:
-                where = "" if written == UNKNOWN else f"[{written}]"
-                bare = "" if os.path.dirname(path) else "./"
-                texts[tag] = f"{bare}{path}#{name.lstrip('/')}{where}"
+            return texts
+        with self.storing() as store:
+            for tag, (path, name) in self.places(data, context).items():
+                frame = Frame(name, data[tag], None, self.describe(data, tag), self.stamp)
+                written = store.file(path).write(frame)
+                if written is not None:
+                    texts[tag] = self.text(path, name, written)
         return texts
-
-    def _attributes(self, data: Data, tag: str) -> dict[str, Any]:
-        known = {**data.attributes(tag), "start_time": self._started}
-        known["program"] = f"caspy {camagick.__version__}"
-        if self.placement.run:
-            known["run_id"] = self.placement.run
-        return known
-
-
-def _seconds(name: str, value: Any) -> float:
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise BadOption(f"zarr: {name}={value!r}: seconds, 0 or more")
-    return seconds
