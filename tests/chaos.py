@@ -48,6 +48,7 @@ TOPOLOGIES: dict[str, tuple[list[str], dict[str, int]]] = {
     ),
 }  # fmt: skip
 _SINKS = ("hdf5", "zarr")
+_RESTART = 'msg="killed by SIGKILL, is started again"'
 
 
 @dataclass
@@ -141,6 +142,10 @@ class Run:
                     wait_until_gone(process.pid)
             log.seek(0)
             self.outcome.log = log.read()
+        # Of what it logs, only this is to be expected.
+        self.outcome.wrong += [
+            line for line in self.outcome.log.splitlines() if _RESTART not in line
+        ]
         self.outcome.seconds = time.monotonic() - since
         self.outcome.wrong += check_files(self.folder, words, tags, self.count)
         return self.outcome
