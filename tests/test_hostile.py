@@ -16,8 +16,8 @@ import psutil
 import pytest
 import zmq
 
-from camagick_broker.broker import ask
 from tests import assault, hostile
+from tests.asking import ask
 from tests.launch.test_supervisor import first_line, rest, start, titles, wait_for
 
 if TYPE_CHECKING:

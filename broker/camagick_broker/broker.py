@@ -150,25 +150,3 @@ class Broker:
     def _tell_all(self, content: dict[str, Any]) -> None:
         for peer in self._peers.values():
             self._tell(peer, content)
-
-
-def ask(run: bytes, bus_dir: str, timeout_s: float = 2.0) -> dict[str, Any]:
-    """Return what the broker of a bus knows.
-
-    Raises
-    ------
-    TimeoutError
-        When it does not answer in time.
-    """
-    port = Port()
-    try:
-        outlet = port.connect_dealer(broker_address(bus_dir), b"ask%d" % time.monotonic_ns())
-        outlet.send([say(run, 0, {"op": "status"})])
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            for source in port.wait(100):
-                for frames in port.receive(source):
-                    return hear(frames[0].buffer, run)[1]
-        raise TimeoutError(f"no answer from the broker in {bus_dir}")
-    finally:
-        port.close()

@@ -12,12 +12,13 @@ import msgpack
 import pytest
 
 from camagick_broker.address import broker_address
-from camagick_broker.broker import Broker, ask
+from camagick_broker.broker import Broker
 from camagick_broker.control import hear, say
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.port import Outlet, Port
 from camagick_broker.wire import Head, Kind, pack
 from tests import hostile
+from tests.asking import ask
 from tests.broker.conftest import DEADLINE_S, RUN, until
 from tests.broker.test_directory import ENTRY
 

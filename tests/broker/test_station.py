@@ -14,13 +14,13 @@ import pytest
 import zmq
 
 from camagick_broker import address
-from camagick_broker.broker import ask
 from camagick_broker.control import say
 from camagick_broker.port import Port
 from camagick_broker.protocol import Permit
 from camagick_broker.station import Station
 from camagick_broker.wire import Head, Kind, pack, unpack
 from tests import hostile
+from tests.asking import ask
 from tests.broker.actors import Actor, frames_of, wirings
 from tests.broker.conftest import DEADLINE_S, RUN, until
 

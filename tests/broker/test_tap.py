@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from camagick_broker.address import broker_address, bus_folder, tap_address
-from camagick_broker.broker import ask
 from camagick_broker.control import say
 from camagick_broker.events import ToConsumers
 from camagick_broker.inquiry import Inquiry
@@ -22,6 +21,7 @@ from camagick_broker.tap import Tap
 from camagick_broker.tapping import Tally, stamped, topic_of
 from camagick_broker.wire import Head, Kind, pack
 from tests import hostile
+from tests.asking import ask
 from tests.broker.actors import Actor, frames_of, wirings
 from tests.broker.conftest import RUN, Served, until
 

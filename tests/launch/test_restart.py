@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from camagick_broker import running
-from camagick_broker.broker import ask
+from tests.asking import ask
 from tests.chaos import compare, read_hdf5
 from tests.launch.test_supervisor import ENDLESS, first_line, rest, run, start, titles, wait_for
 
