@@ -6,10 +6,10 @@ import logging
 from typing import TYPE_CHECKING, ClassVar
 
 from camagick.errors import BadOption, CamagickError
+from camagick.storesink import StoreSink
 from camagick.tools.filestore import FileStore, Frame
 from camagick.tools.frameindex import Refused, frame_number, parse_mode
 from camagick.tools.h5file import H5File
-from camagick.tools.storesink import StoreSink
 
 if TYPE_CHECKING:
     from camagick.data import Data

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from camagick.errors import BadOption
+from camagick.storesink import StoreSink
 from camagick.tools.filestore import Frame
-from camagick.tools.storesink import StoreSink
 from camagick.tools.zfile import ZFile
 
 if TYPE_CHECKING:
