@@ -11,7 +11,7 @@ from tests.mutants import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Some faults need some luck to show.
-TRIES = 4
+TRIES = 8
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +19,7 @@ def _find_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", sorted(MUTANTS.keys() - {"unlucky"}))
 def test_a_broken_promise_is_seen(name: str, tmp_path: Path) -> None:
     for seed in range(TRIES):
