@@ -182,6 +182,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement (2)")
     parser.add_argument("--pipes", type=int, default=len(PIPES), help="how many of the pipes")
     options = parser.parse_args()
+    # Whoever ends it ends what it has started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"{machine}\nrate with a listener / rate without; medians of {options.rounds} rounds\n")
     rows = []
