@@ -7,6 +7,7 @@ does many, and says how it went (``python -m tests.chaos --help``).
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
 import random
@@ -165,7 +166,7 @@ class Run:
                 self.outcome.done[kind] += 1
 
     def _victim(self, process: Any, kind: str, *, source: bool) -> psutil.Process | None:
-        found = actors(process)
+        found = titles(process)
         if kind == "broker":
             return found.get("broker")
         names = [name for name in found if "." in name and (source or "scratch" not in name)]
@@ -204,16 +205,15 @@ def wait_until_gone(launcher: int) -> None:
         time.sleep(0.05)
 
 
-def actors(process: Any) -> dict[str, psutil.Process]:
+def titles(process: Any) -> dict[str, psutil.Process]:
     """Return the living processes of a run, by name."""
     found = {}
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         for child in psutil.Process(process.pid).children(recursive=True):
-            title = "".join(child.cmdline())
-            if title.startswith("caspy: "):
-                found[title.partition("/")[2]] = child
-    except psutil.NoSuchProcess:
-        pass
+            with contextlib.suppress(psutil.NoSuchProcess):
+                title = "".join(child.cmdline())
+                if title.startswith("caspy: "):
+                    found[title.partition("/")[2]] = child
     return found
 
 

@@ -18,7 +18,8 @@ import zmq
 
 from tests import assault, hostile
 from tests.asking import ask
-from tests.launch.test_supervisor import first_line, rest, start, titles, wait_for
+from tests.chaos import titles
+from tests.launch.test_supervisor import first_line, rest, start, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.launch.test_supervisor import first_line, rest, run, start, titles
+from tests.chaos import titles
+from tests.launch.test_supervisor import first_line, rest, run, start
 from tests.test_hostile import Run
 
 if TYPE_CHECKING:

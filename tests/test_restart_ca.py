@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 
-from tests.launch.test_supervisor import rest, start, titles
+from tests.chaos import titles
+from tests.launch.test_supervisor import rest, start
 from tests.servers import ioc
 
 ca = ioc.ca

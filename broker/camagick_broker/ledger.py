@@ -12,6 +12,19 @@ import mmap
 _WORDS = 8
 
 
+class _Word:
+    """One number of a row."""
+
+    def __init__(self, place: int) -> None:
+        self._place = place
+
+    def __get__(self, row: Row, _: type[Row]) -> int:
+        return row.words[self._place]
+
+    def __set__(self, row: Row, value: int) -> None:
+        row.words[self._place] = value
+
+
 class Row:
     """The numbers of one actor.
 
@@ -35,74 +48,13 @@ class Row:
         Goes up while its sockets are served, once a second or more often.
     """
 
-    __slots__ = ("_words",)
+    __slots__ = ("words",)
 
     def __init__(self, words: memoryview | None = None) -> None:
-        self._words = memoryview(bytearray(8 * _WORDS)).cast("Q") if words is None else words
+        self.words = memoryview(bytearray(8 * _WORDS)).cast("Q") if words is None else words
 
-    @property
-    def begun(self) -> int:
-        return self._words[0]
-
-    @begun.setter
-    def begun(self, value: int) -> None:
-        self._words[0] = value
-
-    @property
-    def made(self) -> int:
-        return self._words[1]
-
-    @made.setter
-    def made(self, value: int) -> None:
-        self._words[1] = value
-
-    @property
-    def low(self) -> int:
-        return self._words[2]
-
-    @low.setter
-    def low(self, value: int) -> None:
-        self._words[2] = value
-
-    @property
-    def go(self) -> int:
-        return self._words[3]
-
-    @go.setter
-    def go(self, value: int) -> None:
-        self._words[3] = value
-
-    @property
-    def ended(self) -> int:
-        return self._words[4]
-
-    @ended.setter
-    def ended(self, value: int) -> None:
-        self._words[4] = value
-
-    @property
-    def over(self) -> int:
-        return self._words[5]
-
-    @over.setter
-    def over(self, value: int) -> None:
-        self._words[5] = value
-
-    @property
-    def failed(self) -> int:
-        return self._words[6]
-
-    @failed.setter
-    def failed(self, value: int) -> None:
-        self._words[6] = value
-
-    @property
-    def beat(self) -> int:
-        return self._words[7]
-
-    @beat.setter
-    def beat(self, value: int) -> None:
-        self._words[7] = value
+    begun, made, low, go = _Word(0), _Word(1), _Word(2), _Word(3)
+    ended, over, failed, beat = _Word(4), _Word(5), _Word(6), _Word(7)
 
 
 class Ledger:

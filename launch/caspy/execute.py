@@ -49,11 +49,8 @@ def execute(plan: Plan, policy: Policy | None = None, watchers: Sequence[Watcher
         When the bus cannot be set up.
     """
     interrupts: list[int] = []
-    with _signals(interrupts) as bell, opened(plan, policy) as supervisor:
+    with _signals(interrupts) as bell, opened(plan, policy, watchers) as supervisor:
         supervisor.watch(bell)
-        card = make_card(plan)
-        for watcher in watchers:
-            supervisor.accompany(watcher, card)
         supervisor.start()
         while supervisor.step(0.5):
             if len(interrupts) > 1:
@@ -64,15 +61,20 @@ def execute(plan: Plan, policy: Policy | None = None, watchers: Sequence[Watcher
 
 
 @contextlib.contextmanager
-def opened(plan: Plan, policy: Policy | None = None) -> Iterator[Supervisor]:
+def opened(
+    plan: Plan, policy: Policy | None = None, watchers: Sequence[Watcher] = ()
+) -> Iterator[Supervisor]:
     """Hold the folder of a bus while its supervisor is in use, and leave nothing behind."""
     try:
         clean_up()
         allow_open_files(plan)
         with bus_folder(plan.bus) as folder:
-            running.write(folder, make_card(plan))
+            card = make_card(plan)
+            running.write(folder, card)
             supervisor = Supervisor(plan, folder, policy)
             try:
+                for watcher in watchers:
+                    supervisor.accompany(watcher, card)
                 yield supervisor
             finally:
                 supervisor.finish()

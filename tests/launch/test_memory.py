@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.launch.test_supervisor import rest, start, titles, wait_for
+from tests.chaos import titles
+from tests.launch.test_supervisor import rest, start, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ import pytest
 
 from camagick_broker import running
 from tests.asking import ask
-from tests.chaos import compare, read_hdf5
-from tests.launch.test_supervisor import ENDLESS, first_line, rest, run, start, titles, wait_for
+from tests.chaos import compare, read_hdf5, titles
+from tests.launch.test_supervisor import ENDLESS, first_line, rest, run, start, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from tests.chaos import titles
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -44,18 +46,6 @@ def wait_for(test: Callable[[], Any], what: str) -> Any:
 def first_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline()
-
-
-def titles(process: subprocess.Popen[str]) -> dict[str, psutil.Process]:
-    found = {}
-    for child in psutil.Process(process.pid).children(recursive=True):
-        try:
-            title = "".join(child.cmdline())
-        except psutil.NoSuchProcess:
-            continue
-        if title.startswith("caspy: "):
-            found[title.partition("/")[2]] = child
-    return found
 
 
 def rest(process: subprocess.Popen[str]) -> tuple[str, str]:

@@ -15,7 +15,6 @@ from camagick.actor import deadletter
 from camagick.actor.failures import Failures
 from camagick.actor.handover import HandOver
 from camagick.actor.inputs import Given, Inputs, Torn
-from camagick.data import Data
 from camagick_broker.protocol import Stop
 from camagick_broker.resume import take_over
 from camagick_broker.station import Station
@@ -108,7 +107,7 @@ class Host:
     def read(self, joined: Joined | None) -> Given:
         """Return what an iteration brings; empty for a head."""
         if self._inputs is None or joined is None:
-            return Given(Data(), Data(), {})
+            return Given.nothing()
         return self._inputs(joined)
 
     def recall(self) -> None:
@@ -131,7 +130,7 @@ class Host:
 
     def set_aside(self, seq: int, joined: Joined | None) -> bool:
         """Keep an iteration that kills this actor, and go on without it."""
-        given = Given(Data(), Data(), {})
+        given = Given.nothing()
         try:
             given = self.read(joined)
             kept = str(deadletter.keep(self.wiring, seq, given.data, given.context))
@@ -145,11 +144,11 @@ class Host:
         """Do what was asked for when the processor raises; tell whether to go on."""
         if isinstance(error, Torn):
             self.failures.torn(error, seq)
-            self.hand_over.nothing(seq, Given(Data(), Data(), {}))
+            self.hand_over.nothing(seq, Given.nothing())
             return True
         if self.failures.stops(error, seq):
             return False
-        given = Given(Data(), Data(), {})
+        given = Given.nothing()
         with contextlib.suppress(Exception):  # it may be what has failed
             given = self.read(joined)
         self.hand_over.nothing(seq, given)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from camagick.actor.messages import read
+from camagick.data import Data
 from camagick.errors import CamagickError
 from camagick.merge import Merger, Part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from camagick.data import Data
     from camagick_broker.edges import Joined
 
 
@@ -40,6 +40,11 @@ class Given(NamedTuple):
     data: Data
     context: Data
     lineage: Mapping[int, int]
+
+    @classmethod
+    def nothing(cls) -> Given:
+        """Return an iteration that brings nothing."""
+        return cls(Data(), Data(), {})
 
 
 class Torn(CamagickError):
@@ -106,12 +111,10 @@ class Inputs:
         read_ones = [read(message) for message in joined.messages]
         if isinstance(self._tree, int):
             return Given(*read_ones[0])
-        lineages = {
-            producer: one[2] for producer, one in zip(self._producers, read_ones, strict=True)
-        }
-        check_whole(lineages, self._lines)
-        lineage = {key: value for one in read_ones for key, value in one[2].items()}
         known = dict(zip(self._producers, read_ones, strict=True))
+        lineages = {producer: one[2] for producer, one in known.items()}
+        check_whole(lineages, self._lines)
+        lineage = {key: value for one in lineages.values() for key, value in one.items()}
         data, context = self._evaluate(self._tree, known)
         return Given(data, context, lineage)
 

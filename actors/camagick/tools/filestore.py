@@ -10,6 +10,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from camagick.tools.ticker import Ticker
+from camagick.tools.url import below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -48,6 +49,30 @@ class Frame(NamedTuple):
     number: int | None
     attributes: Mapping[str, Any]
     stamp: Stamp | None = None
+
+
+class Names:
+    """The names of arrays in one file, found once for each tag.
+
+    Parameters
+    ----------
+    is_group
+        Tells whether there is a group of a name in the file.
+    """
+
+    def __init__(self, is_group: Callable[[str], bool]) -> None:
+        self._is_group = is_group
+        self._known: dict[tuple[str, str], str] = {}
+
+    def __call__(self, inner: str, tag: str) -> str:
+        """Return the path of a tag's array: in `inner` where that is a group, else `inner`."""
+        name = self._known.get((inner, tag))
+        if name is None:
+            name = below(inner, tag) if inner.endswith("/") or self._is_group(inner) else inner
+            if len(self._known) > 4096:
+                self._known.clear()  # context values that change for ever
+            self._known[inner, tag] = name
+        return name
 
 
 class StoredFile(Protocol):

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from camagick.tools import redo
 from camagick.tools.commitfile import CommitFile
 from camagick.tools.filelock import WriterLock
-from camagick.tools.filestore import Frame, StoreError
+from camagick.tools.filestore import Frame, Names, StoreError
 from camagick.tools.h5data import Frames, Unfit, as_frame, choose, create
 from camagick.tools.record import UNKNOWN
-from camagick.tools.url import below
 
 if TYPE_CHECKING:
     from camagick.tools.frameindex import Mode
@@ -34,6 +33,11 @@ class H5File:
     timeout
         How many seconds to wait for another program that writes it.
 
+    Attributes
+    ----------
+    name_of
+        Gives the name of a tag's array.
+
     Raises
     ------
     StoreError
@@ -42,7 +46,7 @@ class H5File:
 
     def __init__(self, path: str, timeout: float) -> None:
         self.path = path
-        self._names: dict[tuple[str, str], str] = {}
+        self.name_of = Names(self._is_group)
         self._frames: OrderedDict[str, Frames] = OrderedDict()
         self._noted: dict[str, Frames] = {}
         self._dirty = False
@@ -65,16 +69,6 @@ class H5File:
     def held(self) -> int:
         """Bytes in memory that wait for a flush."""
         return self._image.held
-
-    def name_of(self, inner: str, tag: str) -> str:
-        """Return the path of a tag's data set: in `inner` where that is a group, else `inner`."""
-        name = self._names.get((inner, tag))
-        if name is None:
-            name = below(inner, tag) if inner.endswith("/") or self._is_group(inner) else inner
-            if len(self._names) > 4096:
-                self._names.clear()  # context values that change for ever
-            self._names[inner, tag] = name
-        return name
 
     def _is_group(self, name: str) -> bool:
         import h5py

@@ -8,9 +8,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from camagick.tools.filelock import FolderLock
-from camagick.tools.filestore import Frame, StoreError
+from camagick.tools.filestore import Frame, Names, StoreError
 from camagick.tools.h5data import Unfit, as_frame
-from camagick.tools.url import below
 from camagick.tools.zarray import ZArray, create
 
 if TYPE_CHECKING:
@@ -34,6 +33,11 @@ class ZFile:
     compressors
         What zarr is told to pack with: 'auto', or None.
 
+    Attributes
+    ----------
+    name_of
+        Gives the name of a tag's array.
+
     Raises
     ------
     StoreError
@@ -47,7 +51,7 @@ class ZFile:
 
         self.path = path
         self._compressors = compressors
-        self._names: dict[tuple[str, str], str] = {}
+        self.name_of = Names(self._is_group)
         self._arrays: OrderedDict[str, ZArray] = OrderedDict()
         try:
             os.makedirs(path, exist_ok=True)
@@ -67,7 +71,7 @@ class ZFile:
     def _check_kind(self) -> None:
         """Refuse a folder that is something else: it would be littered with ours."""
         names = [name for name in os.listdir(self.path) if not name.endswith(".partial")]
-        if names and self._kind("/") != "group":
+        if names and not self._is_group("/"):
             raise Unfit("it is a folder, but no group of Zarr's format 3")
 
     def _kind(self, name: str) -> str:
@@ -78,19 +82,11 @@ class ZFile:
         except (FileNotFoundError, NotADirectoryError):
             return ""
 
+    def _is_group(self, name: str) -> bool:
+        return self._kind(name) == "group"
+
     def _folder(self, name: str) -> str:
         return os.path.join(self.path, name.strip("/"))
-
-    def name_of(self, inner: str, tag: str) -> str:
-        """Return the path of a tag's array: in `inner` where that is a group, else `inner`."""
-        name = self._names.get((inner, tag))
-        if name is None:
-            group = inner.endswith("/") or self._kind(inner) == "group"
-            name = below(inner, tag) if group else inner
-            if len(self._names) > 4096:
-                self._names.clear()  # context values that change for ever
-            self._names[inner, tag] = name
-        return name
 
     def write(self, frame: Frame) -> int | None:
         """Append a frame that is not there yet.
