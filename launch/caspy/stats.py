@@ -60,7 +60,8 @@ def line(
     -------
     dict
         ``final`` is true in the last line only; ``complete`` tells there whether every actor has
-        said its last figures, which one that was killed has not.
+        said its last figures, which one that was killed has not. ``rate`` is that of the last
+        second, and in the last line that of the whole run.
     """
     found = figures.rows(card, status)
     made = {
@@ -69,13 +70,16 @@ def line(
     }  # fmt: skip
     if final:
         made["complete"] = all(row.state == "ended" for row in found)
-    made["actors"] = {row.name: _actor(row) for row in found}
+    # The end may come a moment after a report: its last line speaks of the whole run.
+    over = seconds if final else 0.0
+    made["actors"] = {row.name: _actor(row, over) for row in found}
     return made
 
 
-def _actor(row: Row) -> dict[str, Any]:
+def _actor(row: Row, seconds: float) -> dict[str, Any]:
+    rate = row.seq / seconds if seconds else row.rate
     return {
-        "state": row.state, "iterations": row.seq, "rate": round(row.rate, 3),
+        "state": row.state, "iterations": row.seq, "rate": round(rate, 3),
         "messages_in": row.messages_in, "bytes_in": row.bytes_in,
         "messages_out": row.messages_out, "bytes_out": row.bytes_out,
         "busy": round(row.busy, 4), "busy_seconds": round(row.busy_s, 6),
