@@ -92,6 +92,10 @@ class HeadLoop:
         """Tell whether the other heads, too, have nothing left below iteration `own`."""
         return self._starter.all_done > own
 
+    def look(self, now: float) -> bool:
+        """As the leading head, look at the clock; tell whether that changes how far all may go."""
+        return self._wiring.leads and self._starter.look(now)
+
     def lead(self) -> bool:
         """As the leading head, look how far all may go now; tell whether that is farther."""
         before = self.go

@@ -16,7 +16,7 @@ from camagick_broker.loop import HeadLoop
 from camagick_broker.loopside import LoopSide
 from camagick_broker.post import Post
 from camagick_broker.resume import Resume
-from camagick_broker.sizes import fitting
+from camagick_broker.sizes import size_of
 from camagick_broker.standing import Standing
 from camagick_broker.upstream import Upstream
 from camagick_broker.wire import Head, Kind
@@ -157,6 +157,11 @@ class ActorProtocol:
         """Say again what heads have to know."""
         self._loop_side.repeat()
 
+    def look(self, now: float) -> None:
+        """Look how fast iterations end, by a clock that does not jump; in seconds."""
+        if self._head is not None and self._head.look(now):
+            self._permit()
+
     # What the processor has done
 
     def armed(self, seq: int) -> None:
@@ -169,7 +174,7 @@ class ActorProtocol:
         self._standing.made = seq + 1
         if self.out is not None:
             if self.wiring.fitted:
-                self._post.sizes.made(frames)
+                self._post.sizes.made(size_of(frames))
             if self.out.push(seq, frames):
                 self._post.on(frames)
             else:
@@ -267,16 +272,8 @@ class ActorProtocol:
         if self.wiring.is_head:
             self._standing.note()
             self._loop(self.wiring.heads[0], Kind.STATE, self._standing.low)
-        elif self._standing.may_leave or self._upstream.owed >= self._enough:
+        elif self._standing.may_leave or self._upstream.owes_enough:
             self.acknowledge()
-
-    @property
-    def _enough(self) -> int:
-        """How many iterations have to end before it is said though something else is to do."""
-        window = self.wiring.window
-        if self.wiring.fitted:  # it may be less, where large messages are made before this actor
-            window = fitting(self._post.sizes.largest, window)
-        return max(1, window // 2)
 
     def _say_how_far(self) -> None:
         """As the successor of a killed process, say to the heads what it may have said."""

@@ -4,6 +4,9 @@ A message is one ZeroMQ multipart message: ``[topic]`` (multicast edges only), t
 this prefix and a msgpack body behind it, then the raw buffers that the body refers to. The prefix
 alone is enough to acknowledge, to order, to drop a duplicate or to pass a message on.
 
+Messages to consumers that have no raw buffers may stand behind one another in one frame: a sender
+that has several of them ready sends them so, since a frame costs more than what is in it.
+
 ======  ============  ==========================================================================
 offset  field         meaning
 ======  ============  ==========================================================================
@@ -134,6 +137,52 @@ def unpack(
         With the reason, for anything that is not exactly such a frame.
     """
     view = memoryview(frame)
+    head, length = _unpack_prefix(view, run)
+    if len(view) - PREFIX.size != length:
+        raise RemoteProtocolError(
+            f"wrong length: {len(view) - PREFIX.size} bytes of body, where the prefix says {length}"
+        )
+    return head, view[PREFIX.size :]
+
+
+def unpack_all(
+    frame: memoryview | bytes | bytearray, run: bytes | None = None
+) -> list[tuple[Head, memoryview]]:
+    """Take apart a first frame in which several messages may stand.
+
+    Parameters
+    ----------
+    frame, run
+        See `unpack`.
+
+    Returns
+    -------
+    list of (Head, memoryview)
+        At least one; none but the only one has raw buffers behind it.
+
+    Raises
+    ------
+    RemoteProtocolError
+        With the reason, for anything that is not exactly such a frame; nothing of it is used then.
+    """
+    view = memoryview(frame)
+    found: list[tuple[Head, memoryview]] = []
+    while view or not found:
+        head, length = _unpack_prefix(view, run)
+        end = PREFIX.size + length
+        if len(view) < end:
+            raise RemoteProtocolError(
+                f"wrong length: {len(view) - PREFIX.size} bytes of body, where the prefix says"
+                f" {length}"
+            )
+        found.append((head, view[PREFIX.size : end]))
+        view = view[end:]
+    if len(found) > 1 and any(head.buffers for head, _ in found):
+        raise RemoteProtocolError("several messages in one frame, and raw buffers behind it")
+    return found
+
+
+def _unpack_prefix(view: memoryview, run: bytes | None) -> tuple[Head, int]:
     if len(view) < PREFIX.size:
         raise RemoteProtocolError(
             f"too short for a message: {len(view)} bytes, the prefix alone has {PREFIX.size}"
@@ -152,21 +201,13 @@ def unpack(
         raise RemoteProtocolError(f"a message of another run: {its_run.hex()}")
     if kind not in _KINDS:
         raise RemoteProtocolError(f"unknown kind of message: {kind}")
-    _check_lengths(len(view) - PREFIX.size, length, buffers)
+    if buffers > MAX_BUFFERS:
+        raise RemoteProtocolError(f"too many buffers: {buffers}, at most {MAX_BUFFERS}")
     head = Head(
         _KINDS[kind], its_run, edge, sender, seq, incarnation, attempt, generation, flags,
         buffers, sent_ns,
     )  # fmt: skip
-    return head, view[PREFIX.size :]
-
-
-def _check_lengths(present: int, said: int, buffers: int) -> None:
-    if present != said:
-        raise RemoteProtocolError(
-            f"wrong length: {present} bytes of body, where the prefix says {said}"
-        )
-    if buffers > MAX_BUFFERS:
-        raise RemoteProtocolError(f"too many buffers: {buffers}, at most {MAX_BUFFERS}")
+    return head, length
 
 
 _KINDS = {int(kind): kind for kind in Kind}

@@ -108,8 +108,9 @@ class _Launcher(click.Command):
 @click.option("-yaml", metavar="FILE", help="Take the pipes from a file ('-': standard input).")
 @click.option("-plan", type=_FORMATS, help="Show actors, edges and window; run nothing.")
 @click.option(
-    "-window", type=_Window(), default=8, metavar="N", help="Iterations at once (8); auto: by size."
-)
+    "-window", type=_Window(), default="auto", metavar="N",
+    help="Iterations at once; auto: by size and speed.",
+)  # fmt: skip
 @click.option("-count", type=_FROM_1, metavar="N", help="End after N iterations.")
 @click.option("-bus", metavar="NAME", help="Name of the run, as ps and -ls show it.")
 @click.option("-restart", type=_FROM_0, default=3, metavar="N", help="Restarts a minute (3).")

@@ -18,8 +18,8 @@ from caspy.rule import when_to_start
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DEFAULT_WINDOW = 8
 Window = int | Literal["auto"]
+DEFAULT_WINDOW: Window = "auto"
 
 
 @dataclass
@@ -105,8 +105,9 @@ def make_plan(
     flows
         One flow a pipe.
     window
-        How many iterations of a pipe may be under way at once; 'auto' fits that to the size of the
-        messages: as many as make 256 MB on an edge, from 4 to 64.
+        How many iterations of a pipe may be under way at once; 'auto' fits that to how fast they
+        end, and to the size of the messages: as many as end within 0.1 s, or 8 where that is less,
+        and as make 256 MB on an edge, or 4.
     count
         End after so many iterations; None for no limit.
     bus

@@ -178,7 +178,7 @@ def test_a_call_is_never_overlooked(bus, monkeypatch):
 
     station._calls = Calls()
     station._going, station._report_at = True, time.monotonic() + 3600
-    waiter = threading.Thread(target=station._wait, daemon=True)
+    waiter = threading.Thread(target=station.turn, daemon=True)
     waiter.start()
     waiter.join(DEADLINE_S)
     overlooked = waiter.is_alive()

@@ -6,8 +6,6 @@ import contextlib
 import logging
 import os
 import signal
-import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +18,8 @@ from camagick_broker.resume import take_over
 from camagick_broker.station import Station
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from camagick.actor.assignment import Assignment
     from camagick_broker.edges import Joined
     from camagick_broker.protocol import Permit
@@ -30,8 +30,6 @@ log = logging.getLogger(__name__)
 SOCKETS_FAILED = 70
 #: Exit code of an actor that never started: nothing can drain through it.
 NOT_STARTED = 3
-#: Seconds between two chances for the I/O thread while the processor is busy in Python.
-_SWITCH_S = 0.0005
 
 
 class Host:
@@ -68,23 +66,20 @@ class Host:
             number=wiring.number, incarnation=wiring.incarnation
         )
         self.station = Station(wiring, self.deliver, self._figures, assignment.ledger, self.resume)
-        self._thread = threading.Thread(target=self._serve, name="station", daemon=True)
 
     def _tell(self, name: str, *arguments: Any) -> None:
         self.station.call(name, *arguments)
 
     def deliver(self, item: Joined | Permit | Stop) -> None:
-        """Take what the station has for the processor; called in the station's thread."""
+        """Take what the station has for the processor, in whichever thread serves the sockets."""
         raise NotImplementedError
 
-    def begin(self) -> None:
-        """Start the station's thread, and obey signals."""
-        sys.setswitchinterval(_SWITCH_S)
+    def obey(self) -> None:
+        """Obey signals."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGUSR1, lambda *_: self.station.call("stop"))
         signal.signal(signal.SIGTERM, lambda *_: self.cut())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGUSR1, signal.SIGTERM))
-        self._thread.start()
 
     def cut(self) -> None:
         """End at once, orderly: nothing more is taken, the processor is shut down."""
@@ -93,15 +88,16 @@ class Host:
         self.station.cut()
         self.deliver(Stop())
 
-    def _serve(self) -> None:
-        """Let the station work; an actor without its sockets ends, and says so."""
+    def serve(self, work: Callable[[], None]) -> None:
+        """Let the station do some work; an actor without its sockets ends, and says so."""
         try:
-            self.station.run()
+            work()
         except Exception as error:
             log.error('msg="the sockets failed: %s" actor=%s', error, self.wiring.name)  # noqa: TRY400
             log.debug("details", exc_info=error)
             self.stopping = True
             self.failures.exit_code = SOCKETS_FAILED
+            self.station.cut()
             self.deliver(Stop())
 
     def read(self, joined: Joined | None) -> Given:
@@ -160,12 +156,6 @@ class Host:
             self.station.cut()
         else:
             self.station.call("ended", seq)
-
-    def finish(self) -> int:
-        """Wait until the station has done what is left, and return the exit code."""
-        self.station.call("closed")
-        self._thread.join()
-        return self.failures.exit_code
 
     def _figures(self) -> dict[str, Any]:
         return {

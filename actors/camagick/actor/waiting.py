@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from camagick.actor.host import NOT_STARTED, Host
+from camagick.actor.standin import SWITCH_S
 from camagick.processor import ProcessorBase
 from camagick_broker.edges import Joined
 from camagick_broker.protocol import Permit, Stop
@@ -28,6 +31,9 @@ class WaitingHost(Host):
         self._inbox: asyncio.Queue[Any] = asyncio.Queue()
         self._stopped = asyncio.Event()
         super().__init__(assignment)
+        self._thread = threading.Thread(
+            target=self.serve, args=(self.station.run,), name="station", daemon=True
+        )
 
     def deliver(self, item: Any) -> None:
         if not self._loop.is_closed():
@@ -45,7 +51,9 @@ class WaitingHost(Host):
             return runner.run(self._run())
 
     async def _run(self) -> int:
-        self.begin()
+        sys.setswitchinterval(SWITCH_S)
+        self.obey()
+        self._thread.start()
         try:
             await self._unless_stopped(self.node.startup())
             self.recall()
@@ -68,7 +76,9 @@ class WaitingHost(Host):
             await self.node.shutdown()
         except Exception as error:  # noqa: BLE001 - see above
             self.failures.fatal(error)
-        return await asyncio.to_thread(self.finish)
+        self.station.call("closed")
+        await asyncio.to_thread(self._thread.join)
+        return self.failures.exit_code
 
     async def _lead(self) -> int:
         seq = self.resume.seq
