@@ -14,7 +14,7 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from camagick_broker.wire import PREFIX, Head, Kind, pack
+from camagick_broker.wire import PREFIX_BYTES, Head, Kind, pack
 
 #: Set by unpickling `POISON`; no test may ever see it set.
 DETONATED: list[bool] = []
@@ -164,11 +164,11 @@ def prefixes(run: bytes, edge: int, seq: int) -> list[tuple[str, bytes]]:
     """Return first frames that are no message of this run, around a body that is one."""
     good = pack(Head(Kind.DATA, run, edge, edge, seq), body_of(1.0))
     length = struct.Struct("<I")
-    size = len(good) - PREFIX.size
+    size = len(good) - PREFIX_BYTES
     return [
         ("nothing", b""),
         ("one byte", b"C"),
-        ("cut in the prefix", good[: PREFIX.size - 1]),
+        ("cut in the prefix", good[: PREFIX_BYTES - 1]),
         ("cut in the body", good[:-1]),
         ("something behind it", good + b"\0"),
         ("garbage", bytes(range(256))),
@@ -185,6 +185,8 @@ def prefixes(run: bytes, edge: int, seq: int) -> list[tuple[str, bytes]]:
         ("body said to be shorter", changed(good, 56, length.pack(size - 1))),
         ("body said to be huge", changed(good, 56, length.pack(2**32 - 1))),
         ("endless buffers", changed(good, 36, length.pack(2**32 - 1))),
+        ("a lie behind it", good + changed(good, 0, b"LIAR")),
+        ("several, with buffers", good + changed(good, 36, length.pack(1))),
     ]
 
 

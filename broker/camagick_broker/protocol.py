@@ -92,10 +92,15 @@ class ActorProtocol:
             self._say_how_far()
         self._permit()
 
-    def on_data(self, producer: int, message: Arrived) -> None:
-        """Take a message of an input."""
-        if self._upstream.receive(producer, message):
-            self._take()
+    def on_data(self, producer: int, *messages: Arrived) -> None:
+        """Take messages of an input."""
+        news = False
+        try:
+            for message in messages:
+                news |= self._upstream.receive(producer, message)
+        finally:  # what has arrived before one that is refused is taken all the same
+            if news:
+                self._take()
 
     def on_back(self, head: Head) -> None:
         """Take what a consumer has to say."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.events import Arrived
 from camagick_broker.reader import decode
-from camagick_broker.wire import PREFIX, Head, Kind, unpack, unpack_all
+from camagick_broker.wire import PREFIX_BYTES, Head, Kind, unpack, unpack_all
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from camagick_broker.protocol import ActorProtocol
 
@@ -69,31 +69,34 @@ class Reception:
         Raises
         ------
         RemoteProtocolError
-            For one that cannot be used, now or later; then it has not arrived, and what stands
-            behind it in the same frame has not arrived either.
+            For one that cannot be used, now or later; then nothing of what came at once has
+            arrived.
         """
         parts = frames[self._skip :]
         try:
             found = unpack_all(_first(parts).buffer, self._protocol.wiring.run)
             buffers = _buffers(found[-1][0], parts)
-            for head, body in found:
-                self._take(head, body, buffers)
+            self._protocol.on_data(self._producer, *self._read(found, buffers))
         except RemoteProtocolError:
             self._edge.counters.refused += 1
             raise
         self._count(found, buffers)
 
-    def _take(self, head: Head, body: Any, buffers: list[Any]) -> None:
-        if head.kind is Kind.DATA and head.seq >= self._edge.expected:
-            body = decode(body, buffers)  # what cannot be read has not arrived
-        self._protocol.on_data(self._producer, Arrived(head, body, buffers))
+    def _read(
+        self, found: Sequence[tuple[Head, memoryview]], buffers: list[Any]
+    ) -> Iterator[Arrived]:
+        for head, packed in found:
+            body: Any = packed
+            if head.kind is Kind.DATA and head.seq >= self._edge.expected:
+                body = decode(packed, buffers)  # what cannot be read has not arrived
+            yield Arrived(head, body, buffers)
 
     def _count(self, found: Sequence[tuple[Head, memoryview]], buffers: list[Any]) -> None:
         head, counters = found[-1][0], self._edge.counters
         if head.kind is Kind.BYE:  # no part of the stream
             return
         size = sum(body.nbytes for _, body in found) + sum(map(len, buffers))
-        counters.bytes += size + PREFIX.size * len(found)
+        counters.bytes += size + PREFIX_BYTES * len(found)
         delay_s = (time.time_ns() - head.sent_ns) / 1e9
         if 0 <= delay_s < _LONGEST_DELAY_S:  # not where a clock has jumped, nor where none is
             counters.latency_s += 0.1 * (delay_s - counters.latency_s)

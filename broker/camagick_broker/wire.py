@@ -34,14 +34,16 @@ All numbers are little-endian and unsigned.
 from __future__ import annotations
 
 import enum
+import functools
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from camagick_broker.errors import LocalProtocolError, RemoteProtocolError
 
 MAGIC = b"CSPY"
 VERSION = 1
-PREFIX = struct.Struct("<4sBBH8sIIIIIIQQI")
+_START, _REST = struct.Struct("<4sBBH8sIIIII"), struct.Struct("<IQQI")
+PREFIX_BYTES = _START.size + _REST.size
 RUN_BYTES = 8
 #: No frame of a message may be larger, in bytes; ZeroMQ itself refuses what is.
 MAX_FRAME_BYTES = 1 << 31
@@ -95,29 +97,44 @@ def pack(head: Head, body: bytes = b"") -> bytes:
     LocalProtocolError
         For what a receiver would refuse: a number that does not fit, too many or too large frames.
     """
+    return pack_rest(pack_start(head), head.seq, head.buffers, head.sent_ns, body)
+
+
+def pack_start(head: Head) -> bytes:
+    """Return the part of a prefix that stays the same from message to message of one kind.
+
+    Raises
+    ------
+    LocalProtocolError
+        For a number that does not fit.
+    """
     if len(head.run) != RUN_BYTES:
         raise LocalProtocolError(f"a run is {RUN_BYTES} bytes, not {head.run!r}")
-    if head.buffers > MAX_BUFFERS:
-        raise LocalProtocolError(
-            f"{head.buffers} large arrays in one message, {MAX_BUFFERS} can travel"
-        )
-    if PREFIX.size + len(body) > MAX_FRAME_BYTES:
-        raise LocalProtocolError(f"a body of {len(body)} bytes, {MAX_FRAME_BYTES} can travel")
     try:
-        prefix = PREFIX.pack(
+        return _START.pack(
             MAGIC, VERSION, head.kind, head.flags, head.run, head.edge, head.sender,
-            head.incarnation, head.attempt, head.generation, head.buffers, head.seq,
-            head.sent_ns, len(body),
+            head.incarnation, head.attempt, head.generation,
         )  # fmt: skip
     except struct.error as error:
         raise LocalProtocolError(f"cannot send {head}: {error}") from None
-    return prefix + body
+
+
+def pack_rest(start: bytes, seq: int, buffers: int, sent_ns: int, body: bytes) -> bytes:
+    """Return the first frame of a message that begins with `start`, see `pack`."""
+    if buffers > MAX_BUFFERS:
+        raise LocalProtocolError(f"{buffers} large arrays in one message, {MAX_BUFFERS} can travel")
+    if PREFIX_BYTES + len(body) > MAX_FRAME_BYTES:
+        raise LocalProtocolError(f"a body of {len(body)} bytes, {MAX_FRAME_BYTES} can travel")
+    try:
+        return start + _REST.pack(buffers, seq, sent_ns, len(body)) + body
+    except struct.error as error:
+        raise LocalProtocolError(f"cannot send iteration {seq}: {error}") from None
 
 
 def unpack(
     frame: memoryview | bytes | bytearray, run: bytes | None = None
 ) -> tuple[Head, memoryview]:
-    """Take a first frame apart.
+    """Take a first frame apart in which one message stands.
 
     Parameters
     ----------
@@ -136,13 +153,10 @@ def unpack(
     RemoteProtocolError
         With the reason, for anything that is not exactly such a frame.
     """
-    view = memoryview(frame)
-    head, length = _unpack_prefix(view, run)
-    if len(view) - PREFIX.size != length:
-        raise RemoteProtocolError(
-            f"wrong length: {len(view) - PREFIX.size} bytes of body, where the prefix says {length}"
-        )
-    return head, view[PREFIX.size :]
+    found = unpack_all(frame, run)
+    if len(found) > 1:
+        raise RemoteProtocolError(f"{len(found)} messages in one frame, where one is expected")
+    return found[0]
 
 
 def unpack_all(
@@ -166,31 +180,37 @@ def unpack_all(
         With the reason, for anything that is not exactly such a frame; nothing of it is used then.
     """
     view = memoryview(frame)
+    size, end = len(view), 0
     found: list[tuple[Head, memoryview]] = []
-    while view or not found:
-        head, length = _unpack_prefix(view, run)
-        end = PREFIX.size + length
-        if len(view) < end:
+    while end < size or not found:
+        rest, at = end + _START.size, end + PREFIX_BYTES
+        if at > size:
             raise RemoteProtocolError(
-                f"wrong length: {len(view) - PREFIX.size} bytes of body, where the prefix says"
-                f" {length}"
+                f"too short for a message: {size - end} bytes, the prefix alone has {PREFIX_BYTES}"
             )
-        found.append((head, view[PREFIX.size : end]))
-        view = view[end:]
+        kind, its_run, edge, sender, incarnation, attempt, generation, flags = _read_start(
+            bytes(view[end:rest]), run
+        )
+        buffers, seq, sent_ns, length = _REST.unpack_from(view, rest)
+        end = at + length
+        if end > size or buffers > MAX_BUFFERS:
+            raise _wrong_length(size - at, length, buffers)
+        head = Head(
+            kind, its_run, edge, sender, seq, incarnation, attempt, generation, flags, buffers,
+            sent_ns,
+        )  # fmt: skip
+        found.append((head, view[at:end]))
     if len(found) > 1 and any(head.buffers for head, _ in found):
         raise RemoteProtocolError("several messages in one frame, and raw buffers behind it")
     return found
 
 
-def _unpack_prefix(view: memoryview, run: bytes | None) -> tuple[Head, int]:
-    if len(view) < PREFIX.size:
-        raise RemoteProtocolError(
-            f"too short for a message: {len(view)} bytes, the prefix alone has {PREFIX.size}"
-        )
+@functools.lru_cache(maxsize=64)
+def _read_start(start: bytes, run: bytes | None) -> tuple[Any, ...]:
+    """Check the part of a prefix that hardly ever changes."""
     (
         magic, version, kind, flags, its_run, edge, sender, incarnation, attempt, generation,
-        buffers, seq, sent_ns, length,
-    ) = PREFIX.unpack_from(view)  # fmt: skip
+    ) = _START.unpack(start)  # fmt: skip
     if magic != MAGIC:
         raise RemoteProtocolError(f"not a message of caspy: it begins with {magic!r}")
     if version != VERSION:
@@ -201,13 +221,15 @@ def _unpack_prefix(view: memoryview, run: bytes | None) -> tuple[Head, int]:
         raise RemoteProtocolError(f"a message of another run: {its_run.hex()}")
     if kind not in _KINDS:
         raise RemoteProtocolError(f"unknown kind of message: {kind}")
-    if buffers > MAX_BUFFERS:
-        raise RemoteProtocolError(f"too many buffers: {buffers}, at most {MAX_BUFFERS}")
-    head = Head(
-        _KINDS[kind], its_run, edge, sender, seq, incarnation, attempt, generation, flags,
-        buffers, sent_ns,
-    )  # fmt: skip
-    return head, length
+    return _KINDS[kind], its_run, edge, sender, incarnation, attempt, generation, flags
+
+
+def _wrong_length(present: int, said: int, buffers: int) -> RemoteProtocolError:
+    if present < said:
+        return RemoteProtocolError(
+            f"wrong length: {present} bytes of body, where the prefix says {said}"
+        )
+    return RemoteProtocolError(f"too many buffers: {buffers}, at most {MAX_BUFFERS}")
 
 
 _KINDS = {int(kind): kind for kind in Kind}
