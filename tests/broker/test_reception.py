@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,9 @@ def test_messages_that_share_a_frame_arrive_one_by_one() -> None:
     with pytest.raises(RemoteProtocolError):  # nothing of it arrives
         take([Part(frames[3] + frames[4][:-1])])
     take([Part(b"".join(frames[2:6]))])  # the first of them is a duplicate
-    items = [effect.item for effect in protocol.take_effects() if isinstance(effect, Deliver)]
+    items: list[Any] = [
+        effect.item for effect in protocol.take_effects() if isinstance(effect, Deliver)
+    ]
     assert [item.messages[0].body.data[0].value for item in items] == list(range(6))
     assert (counters.messages, counters.refused, counters.duplicates) == (6, 1, 1)
     assert counters.bytes == sum(map(len, frames)) + len(frames[2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 SOCKETS_FAILED = 70
 #: Exit code of an actor that never started: nothing can drain through it.
 NOT_STARTED = 3
+#: So many new objects before the garbage is collected: messages are made and dropped, in no cycles.
+_GARBAGE = 20_000
 
 
 class Host:
@@ -74,8 +77,10 @@ class Host:
         """Take what the station has for the processor, in whichever thread serves the sockets."""
         raise NotImplementedError
 
-    def obey(self) -> None:
-        """Obey signals."""
+    def settle_in(self) -> None:
+        """Get ready for the work of this process, and obey signals."""
+        gc.freeze()  # what was there before the fork is there for good: do not look at it again
+        gc.set_threshold(_GARBAGE, 20, 20)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGUSR1, lambda *_: self.station.call("stop"))
         signal.signal(signal.SIGTERM, lambda *_: self.cut())

@@ -38,7 +38,7 @@ class PlainHost(Host):
 
     def run(self) -> int:
         """Host the processor from its start to its end; return the exit code."""
-        self.obey()
+        self.settle_in()
         self._stand_in.start()
         self._serve(0)
         self._stand_in.leave()

@@ -52,7 +52,7 @@ class WaitingHost(Host):
 
     async def _run(self) -> int:
         sys.setswitchinterval(SWITCH_S)
-        self.obey()
+        self.settle_in()
         self._thread.start()
         try:
             await self._unless_stopped(self.node.startup())
