@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from camagick.actor.host import NOT_STARTED, Host
@@ -30,20 +31,27 @@ class WaitingHost(Host):
         self._loop = asyncio.new_event_loop()
         self._inbox: asyncio.Queue[Any] = asyncio.Queue()
         self._stopped = asyncio.Event()
+        self._delivered: deque[Any] = deque()
+        self._woken = False
         super().__init__(assignment)
         self._thread = threading.Thread(
             target=self.serve, args=(self.station.run,), name="station", daemon=True
         )
 
     def deliver(self, item: Any) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._take, item)
+        self._delivered.append(item)
+        if not (self._woken or self._loop.is_closed()):  # to wake the loop costs more than the rest
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._take)
 
-    def _take(self, item: Any) -> None:
-        if isinstance(item, Stop):
-            self.stopping = True
-            self._stopped.set()
-        self._inbox.put_nowait(item)
+    def _take(self) -> None:
+        self._woken = False  # what is delivered from here on may be overlooked below
+        while self._delivered:
+            item = self._delivered.popleft()
+            if isinstance(item, Stop):
+                self.stopping = True
+                self._stopped.set()
+            self._inbox.put_nowait(item)
 
     def run(self) -> int:
         """Host the processor from its start to its end; return the exit code."""
