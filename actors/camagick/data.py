@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
+
+from camagick_broker.mark import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-
-class Mark(NamedTuple):
-    """Where a value was made, and what is known about it.
-
-    Attributes
-    ----------
-    maker
-        Serial number of the processor that made the value (on the bus: its number in the plan).
-    tag
-        The tag under which it was made.
-    attributes
-        Units, source timestamp, alarm severity and the like; never changed in place.
-    value
-        The value itself. A mark speaks of this very object: it is void for any other.
-    """
-
-    maker: int
-    tag: str
-    attributes: Mapping[str, Any]
-    value: Any
-
-    @property
-    def origin(self) -> tuple[int, str]:
-        """What tells two values under one tag apart where branches are merged."""
-        return self.maker, self.tag
+__all__ = ["NEW", "Data", "Mark", "adopt"]
 
 
 class Data(dict[str, Any]):
@@ -56,6 +34,15 @@ class Data(dict[str, Any]):
         if isinstance(values, Data):
             return values
         return cls(values or {})
+
+    @classmethod
+    def of_marks(cls, marks: dict[str, Mark]) -> Self:
+        """Return the values that `marks` speak of; `marks` belong to it from then on."""
+        data = cls.__new__(cls)
+        for tag, mark in marks.items():
+            data[tag] = mark.value
+        data.marks = marks
+        return data
 
     def copy(self) -> Self:
         """Return a copy that shares the values (never the dictionaries)."""
