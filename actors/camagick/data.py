@@ -118,13 +118,13 @@ def adopt(
     Data
         The same values, each with a mark.
     """
-    source = made if isinstance(made, Data) else Data(made, given.marks)
+    known = made.marks if isinstance(made, Data) else given.marks
     marks: dict[str, Mark] = {}
     for tag, value in made.items():
-        mark = source.mark(tag)
-        if mark is None:
-            known = given.marks.get(tag) if keep_attributes else None
-            mark = Mark(maker, tag, known.attributes if known else {}, value)
+        mark = known.get(tag)
+        if mark is None or mark.value is not value:
+            old = given.marks.get(tag) if keep_attributes else None
+            mark = Mark(maker, tag, {} if old is None else old.attributes, value)
         elif mark.maker == NEW:
             mark = mark._replace(maker=maker)
         marks[tag] = mark

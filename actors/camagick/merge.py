@@ -50,21 +50,27 @@ class Merger:
         return data, self._merge_context(parts)
 
     def _merge_data(self, parts: Sequence[Part]) -> Data:
-        holders: dict[str, list[tuple[Part, Mark]]] = {}
+        values: dict[str, Any] = {}
+        marks: dict[str, Mark] = {}
+        for part in parts:
+            known = part.data.marks
+            for tag, value in part.data.items():
+                mark = known.get(tag)
+                if mark is None or mark.value is not value:
+                    mark = Mark(0, tag, {}, value)
+                first = marks.setdefault(tag, mark)
+                if first is mark:
+                    values[tag] = value
+                elif first.maker != mark.maker or first.tag != mark.tag:
+                    return self._with_new_names(parts)
+        return Data(values, marks)
+
+    def _with_new_names(self, parts: Sequence[Part]) -> Data:
+        origins: dict[str, set[tuple[int, str]]] = {}
         for part in parts:
             for tag in part.data:
-                seen = holders.setdefault(tag, [])
-                mark = _mark(part.data, tag)
-                if all(mark.origin != other.origin for _, other in seen):
-                    seen.append((part, mark))
-        if all(len(seen) == 1 for seen in holders.values()):
-            return _merged((tag, seen[0][1]) for tag, seen in holders.items())
-        return self._with_new_names(parts, holders)
-
-    def _with_new_names(
-        self, parts: Sequence[Part], holders: dict[str, list[tuple[Part, Mark]]]
-    ) -> Data:
-        taken = set(holders)
+                origins.setdefault(tag, set()).add(_mark(part.data, tag).origin)
+        taken = set(origins)
         rows: list[tuple[str, Mark]] = []
         bare: set[str] = set()
         done: set[tuple[str, tuple[int, str]]] = set()
@@ -75,7 +81,7 @@ class Merger:
                     continue
                 done.add((tag, mark.origin))
                 name = tag
-                if len(holders[tag]) > 1 and (_made_in(part, tag, mark) or tag in bare):
+                if len(origins[tag]) > 1 and (_made_in(part, tag, mark) or tag in bare):
                     name = _unique(f"{tag}_{part.label or 'other'}", taken)
                     self._warn(
                         f"{tag} comes out of several branches: one is now called {name}"
@@ -90,6 +96,8 @@ class Merger:
         context = Data()
         set_before: set[str] = set()
         for part in parts:
+            if not part.context:
+                continue
             for key in part.context:
                 is_set = _mark(part.context, key).maker in part.members
                 if key in context and not is_set:

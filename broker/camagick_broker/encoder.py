@@ -26,7 +26,7 @@ from camagick_broker.forms import (
     numbers,
     padding,
 )  # fmt: skip
-from camagick_broker.loose import LooseWriter, Place
+from camagick_broker.loose import LooseWriter, Place, placed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,15 +42,16 @@ class Encoder:
     Parameters
     ----------
     place
-        Returns (segment, generation, offset in bytes) of an array that lies in shared memory, or
-        was copied there; the offset is that of its element [0, ..., 0], its strides there are
-        those that it has. None for one that has to travel. Asked for arrays from `SLOT_BYTES` on.
+        Brings arrays from `SLOT_BYTES` on into shared memory, see `camagick_broker.loose.Place`.
     """
 
     def __init__(self, place: Place | None = None) -> None:
         self._place = place
         self._pack_loose = LooseWriter(place)
         self._plans: Cache[Any, tuple[bytes, Callable[..., bytes]]] = Cache(_MOST, _MOST_BYTES)
+        self._pack_template = msgpack.Packer().pack
+        self._longest_text = _LONGEST_TEXT
+        self._planned = 0
         self._reset(_ALL)
 
     def __call__(
@@ -128,7 +129,7 @@ class Encoder:
             form: Form = type(value)
             if form in direct:
                 self._numbers.append(value)
-            elif form is str and len(value) <= _LONGEST_TEXT:
+            elif form is str and len(value) <= self._longest_text:
                 form = value
             elif form is np.ndarray:
                 form = self._as_loose(value)
@@ -160,10 +161,10 @@ class Encoder:
         # Two dtypes of times may be equal though they are not the same: a thousand ms, a second.
         dtype = array.dtype.str if kind in "mM" else array.dtype
         if size >= SLOT_BYTES and self._place is not None:
-            slot = self._place(array)
+            slot, strides = placed(array, self._place)
             if slot is not None:
                 self._numbers += slot
-                return SLOT, dtype, array.shape, array.strides
+                return SLOT, dtype, array.shape, strides
         self._numbers.append(b"")
         if size >= BUFFER_BYTES:
             self._buffers.append(as_buffer(array))
@@ -179,11 +180,14 @@ class Encoder:
         lineage, context, data = key
         codes: list[str] = []
         rows = [[_row(entry, codes) for entry in entries] for entries in (context, data)]
-        template = msgpack.packb([dict(lineage), *rows])
+        template = self._pack_template([dict(lineage), *rows])
         begin = LENGTH.pack(len(template)) + template
         begin += bytes(padding(len(begin)))
         plan = begin, numbers("".join(codes), arrays=bool(self._arrays)).pack
         self._plans.put(key, plan, len(begin))
+        self._planned += 1
+        if self._planned > _MOST:
+            self._longest_text = -1  # they may be what changes
         return plan
 
 

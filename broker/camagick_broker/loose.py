@@ -26,11 +26,23 @@ from camagick_broker.arrays import (
 )  # fmt: skip
 from camagick_broker.forms import BUFFER, SLOT
 
-#: Given an array, returns segment, generation and offset of its first element in shared memory;
-#: None where it cannot be there. See `camagick_broker.encoder.Encoder`.
+#: Given an array that lies in shared memory, in whatever order, or one in C order that it copies
+#: there, returns (segment, generation, offset in bytes of the element [0, ..., 0]); the array there
+#: has the strides of the one given. None for what has to travel.
 Place = Callable[[np.ndarray], "tuple[int, int, int] | None"]
 #: Given [segment, generation, offset, dtype, shape, strides], returns the array.
 SlotReader = Callable[[Sequence[Any]], np.ndarray]
+
+
+def placed(
+    array: np.ndarray, place: Place
+) -> tuple[tuple[int, int, int] | None, tuple[int, ...]]:
+    """Return what `place` says of an array, and the strides it has there."""
+    slot = place(array)
+    if slot is None and not array.flags.c_contiguous:
+        array = np.ascontiguousarray(array)
+        slot = place(array)
+    return slot, array.strides
 
 
 class LooseWriter:
@@ -76,9 +88,9 @@ class LooseWriter:
 
     def _array(self, array: np.ndarray) -> Any:
         if self._place is not None and array.nbytes >= SLOT_BYTES:
-            slot = self._place(array)
+            slot, strides = placed(array, self._place)
             if slot is not None:
-                content = [*slot, array.dtype.str, list(array.shape), list(array.strides)]
+                content = [*slot, array.dtype.str, list(array.shape), list(strides)]
                 return msgpack.ExtType(SLOT, self._nested(content))
         array = np.asarray(array, order="C")
         if array.nbytes < BUFFER_BYTES:
