@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -29,7 +28,7 @@ from camagick_broker.forms import (
 from camagick_broker.loose import LooseWriter, Place, placed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     #: How a value is written: a type of numbers, (how, dtype, shape, ...) of an array, a text or
     #: None that stands in the template itself, or `_LOOSE`.

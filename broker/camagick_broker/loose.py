@@ -34,9 +34,7 @@ Place = Callable[[np.ndarray], "tuple[int, int, int] | None"]
 SlotReader = Callable[[Sequence[Any]], np.ndarray]
 
 
-def placed(
-    array: np.ndarray, place: Place
-) -> tuple[tuple[int, int, int] | None, tuple[int, ...]]:
+def placed(array: np.ndarray, place: Place) -> tuple[tuple[int, int, int] | None, tuple[int, ...]]:
     """Return what `place` says of an array, and the strides it has there."""
     slot = place(array)
     if slot is None and not array.flags.c_contiguous:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 
@@ -13,6 +12,9 @@ from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.forms import LENGTH
 from camagick_broker.loose import SlotReader
 from camagick_broker.template import Body, Template
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Buffer = Any  # anything with the buffer protocol: bytes, memoryview, an array
 

@@ -16,9 +16,10 @@ where the numbers, and with them each small array, begin at multiples of 8 bytes
 
 The *template* is everything that seldom changes from message to message. Each message has it in
 full, so that any message can be read without those before it; but who sees the same bytes again
-has checked them already. It is ``[lineage, context, data]``, where the last two are lists of entries
-``[tag, maker, origin, form, attributes]`` (`origin` is nil where it is the tag, `attributes` is nil
-where there are none, else a map from name to form). A form says how a value is written:
+has checked them already. It is ``[lineage, context, data]``, where the last two are lists of
+entries ``[tag, maker, origin, form, attributes]`` (`origin` is nil where it is the tag,
+`attributes` is nil where there are none, else a map from name to form). A form says how a value is
+written:
 
 =============================  ===================================================================
 form                           value

@@ -20,14 +20,14 @@ from camagick_broker.template import Template
 from tests import hostile
 from tests.broker.test_values import same, values
 
-if True:  # what `values` does not draw often: things that are equal and not the same
-    ALIKE: list[Any] = [
-        1, 1.0, True, np.float64(1), np.int64(1), np.longlong(1), np.int32(1), np.bool_(True), 2**63,
-        1 + 0j, np.float32(1), np.complex64(1), "1", b"1", None, [1], (1,), [1.0], [True], {1: 1},
-        np.array(1), np.array([1]), np.array([1.0]), np.array([1], ">i8"), np.array([[1]]),
-        np.array(["1"]), np.array([b"1"]), np.array([1], "M8[s]"), np.array([1], "M8[1000ms]"),
-        np.array([1], "m8[s]"), np.str_("1"), np.array(["1"], ">U1"), np.zeros(0), np.zeros((0, 2)),
-    ]  # fmt: skip
+#: What `values` does not draw often: things that are equal and not the same.
+ALIKE: list[Any] = [
+    1, 1.0, True, np.float64(1), np.int64(1), np.longlong(1), np.int32(1), np.bool_(True), 2**63,
+    1 + 0j, np.float32(1), np.complex64(1), "1", b"1", None, [1], (1,), [1.0], [True], {1: 1},
+    np.array(1), np.array([1]), np.array([1.0]), np.array([1], ">i8"), np.array([[1]]),
+    np.array(["1"]), np.array([b"1"]), np.array([1], "M8[s]"), np.array([1], "M8[1000ms]"),
+    np.array([1], "m8[s]"), np.str_("1"), np.array(["1"], ">U1"), np.zeros(0), np.zeros((0, 2)),
+]  # fmt: skip
 texts = st.text(max_size=3)
 attributes = st.dictionaries(texts, st.one_of(st.sampled_from(ALIKE), texts), max_size=4)
 entries = st.lists(
@@ -140,7 +140,9 @@ def test_one_reading_does_not_see_what_was_done_to_another() -> None:
 def test_small_arrays_are_read_only_and_lie_where_numpy_is_quick() -> None:
     data = [
         (str(n), 1, None, None, value)
-        for n, value in enumerate([True, np.zeros(3, "u1"), np.arange(5.0), np.float16(2), np.ones(4)])
+        for n, value in enumerate(
+            [True, np.zeros(3, "u1"), np.arange(5.0), np.float16(2), np.ones(4)]
+        )
     ]
     body, _ = Encoder()({}, [], data)
     assert len(body) % 8 == 0
