@@ -12,8 +12,9 @@ import numpy as np
 
 from camagick_broker.wire import MAX_FRAME_BYTES
 
-#: Arrays from this size on, in bytes, travel as buffers of their own.
-BUFFER_BYTES = 16384
+#: Arrays from this size on, in bytes, travel as buffers of their own: a frame more costs as much as
+#: copying so much (measured: decisions/0013).
+BUFFER_BYTES = 49152
 #: Arrays from this size on, in bytes, lie in shared memory, where there is any.
 SLOT_BYTES = 4096
 MAX_DIMENSIONS = 32

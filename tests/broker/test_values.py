@@ -115,7 +115,7 @@ def test_arrays_come_back_read_only_and_exact(array):
 
 @given(dtypes(), st.integers(0, 3), layouts)
 def test_large_arrays_are_views_of_their_buffers(kind, dimensions, layout):
-    array = np.zeros((BUFFER_BYTES,) + (2,) * dimensions, kind)
+    array = np.zeros((BUFFER_BYTES // kind.itemsize + 1,) + (2,) * dimensions, kind)
     array = np.asarray(array, order="F") if layout == "F" else array
     body, buffers = Encoder()({}, [], [["tag", 1, None, None, (1, [array])]])
     assert len(buffers) == 1
