@@ -140,7 +140,10 @@ def _templates() -> dict[str, Any]:
         "nothing": None, "a number": 1, "a map": {}, "an empty list": [], "a text": ["a"],
         "no word": "", "another word": "floats", "codes of struct": "999999999s",
         "an object": "|O", "a void": "|V8", "text": "<U4", "times": "<M8[s]", "big-endian": ">f8",
-        "a list of a word": ["loose"], "where nothing can be": [1, "<f8", [2]],
+        "a list of a word": ["loose"], "where nothing can be": [4, "<f8", [2]],
+        "a varying shape of sizes": [1, "<f8", [2]], "a varying shape of truth": [1, "<f8", True],
+        "too many dimensions": [1, "<f8", 65], "dimensions below 0": [1, "<f8", -1],
+        "varying objects": [1, "|O", 1],
         "where something might be": [True, "<f8", [2]], "where nobody knows": ["0", "<f8", [2]],
         "an array of objects": [0, "|O", [2]], "a buffer of objects": [2, "|O", [2]],
         "a slot of objects": [3, "|O", [2], [8]], "an array of structures": [0, "i4,f4", [2]],
@@ -182,6 +185,7 @@ def _behind_templates() -> dict[str, bytes]:
     """Return bodies with a good template, and something else than it says."""
     numbers = template_of("float", {"a": "int", "unit": ["mm"]})
     array, text = template_of([0, "<f8", [2]]), template_of([0, "<U4", [1]])
+    varying = template_of([1, "<f8", 2])
     slot, loose = template_of([3, "<f8", [2], [8]]), template_of("loose", {"a": "loose"})
     said = packed_body(numbers, bytes(16))
     return {
@@ -196,6 +200,14 @@ def _behind_templates() -> dict[str, bytes]:
         "an array of many dimensions": packed_body(template_of([0, "<f8", [1] * 65]), bytes(8)),
         "an array without the padding behind it": packed_body(
             template_of([0, "|u1", [3]]), bytes(3)
+        ),
+        "sizes that are missing": packed_body(varying, bytes(8)),
+        "sizes of more than there is": packed_body(varying, struct.pack("<QQ16x", 3, 1)),
+        "sizes of less than there is": packed_body(varying, struct.pack("<QQ16x", 1, 1)),
+        "sizes that are huge": packed_body(varying, struct.pack("<QQ16x", HUGE, 2)),
+        "sizes that are huge, of nothing": packed_body(varying, struct.pack("<QQ", HUGE, 0)),
+        "varying letters that do not exist": packed_body(
+            template_of([1, "<U4", 1]), struct.pack("<Q", 1) + b"\xff" * 16
         ),
         "letters that do not exist": packed_body(text, b"\xff" * 16),
         "a buffer that is not there": packed_body(template_of([2, "<f8", [2]])),

@@ -20,8 +20,10 @@ from camagick_broker.forms import (
     LOOSE,
     NAMES,
     SCALARS,
+    SIZE_CODE,
     SLOT,
     SLOT_CODE,
+    VARYING,
     numbers,
     padding,
 )  # fmt: skip
@@ -49,7 +51,6 @@ class Encoder:
         self._pack_loose = LooseWriter(place)
         self._plans: Cache[Any, tuple[bytes, Callable[..., bytes]]] = Cache(_MOST, _MOST_BYTES)
         self._pack_template = msgpack.Packer().pack
-        self._longest_text = _LONGEST_TEXT
         self._planned = 0
         self._reset(_ALL)
 
@@ -128,7 +129,7 @@ class Encoder:
             form: Form = type(value)
             if form in direct:
                 self._numbers.append(value)
-            elif form is str and len(value) <= self._longest_text:
+            elif form is str and len(value) <= _LONGEST_TEXT and self._planned <= _MOST:
                 form = value
             elif form is np.ndarray:
                 form = self._as_loose(value)
@@ -172,7 +173,10 @@ class Encoder:
         self._arrays.append(array if in_one_piece else array.tobytes())
         if size & 7:
             self._arrays.append(bytes(padding(size)))
-        return INLINE, dtype, array.shape
+        if self._planned <= _MOST:
+            return INLINE, dtype, array.shape
+        self._numbers += array.shape
+        return VARYING, dtype, array.ndim
 
     def _plan(self, key: Any) -> tuple[bytes, Callable[..., bytes]]:
         """Return what a body of this sort begins with, and how its numbers are packed."""
@@ -185,8 +189,6 @@ class Encoder:
         plan = begin, numbers("".join(codes), arrays=bool(self._arrays)).pack
         self._plans.put(key, plan, len(begin))
         self._planned += 1
-        if self._planned > _MOST:
-            self._longest_text = -1  # they may be what changes
         return plan
 
 
@@ -213,6 +215,9 @@ def _written(form: Form, codes: list[str]) -> Any:
         return [None] if form is None else LOOSE
     how, dtype, shape, *strides = form
     codes.append(SLOT_CODE if how == SLOT else ELSEWHERE)
+    if how == VARYING:
+        codes.append(SIZE_CODE * shape)
+        return [how, np.dtype(dtype).str, shape]
     return [how, np.dtype(dtype).str, list(shape), *map(list, strides)]
 
 
@@ -220,7 +225,8 @@ _LOOSE = 0
 _BYTES = frozenset(BYTES)
 _ALL = frozenset(NAMES) - _BYTES
 _BUT_INTEGERS = _ALL - {int}
-#: How many templates to keep, and of how many bytes altogether.
+#: How many templates to keep, and of how many bytes altogether. Who has made more of them hands on
+#: what varies: from then on, shapes and the texts of attributes stand behind the template.
 _MOST, _MOST_BYTES = 64, 1 << 19
 #: Longer texts, in characters, are no names of units, and may change each time.
 _LONGEST_TEXT = 64

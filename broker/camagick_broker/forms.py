@@ -12,12 +12,15 @@ if TYPE_CHECKING:
 
 #: A value that is written as msgpack: whatever is neither a number nor an array.
 LOOSE = "loose"
-#: Where an array lies: behind the numbers, in a raw buffer, in shared memory.
-INLINE, BUFFER, SLOT = 0, 2, 3
+#: Where an array lies: behind the numbers, there with its shape among the numbers, in a raw buffer,
+#: in shared memory.
+INLINE, VARYING, BUFFER, SLOT = 0, 1, 2, 3
 #: What stands among the numbers for a value that is elsewhere: nothing, but it has its place.
 ELSEWHERE = "0s"
 #: What stands among the numbers for an array in shared memory: segment, generation, offset.
 SLOT_CODE = "QQQ"
+#: What stands among the numbers for each dimension of an array whose shape varies.
+SIZE_CODE = "Q"
 #: Arrays begin at multiples of this, in bytes, counted from the beginning of the body.
 ALIGNMENT = 8
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from camagick_broker.arrays import checked_dtype, checked_shape
+from camagick_broker.arrays import MAX_DIMENSIONS, checked_dtype, checked_shape
 from camagick_broker.forms import (
     BUFFER,
     ELSEWHERE,
     INLINE,
     LOOSE,
     SCALARS,
+    SIZE_CODE,
     SLOT,
     SLOT_CODE,
+    VARYING,
     padding,
 )  # fmt: skip
 
@@ -34,8 +36,10 @@ class Holes:
         How the numbers are packed; no bytes for what stands elsewhere.
     makes
         Places of numbers that are to be made into something else, and by what.
-    inline, texts
-        Arrays behind the numbers, and the places of those that hold text.
+    inline, varying
+        Arrays behind the numbers; of those whose shape varies, the number of dimensions.
+    texts
+        The places of those that hold text.
     buffers, slots, loose
         What is said of arrays in buffers, in shared memory, and the places of loose values.
     """
@@ -44,6 +48,7 @@ class Holes:
         self.codes: list[str] = []
         self.makes: list[tuple[int, Callable[[Any], Any]]] = []
         self.inline: list[tuple[int, tuple[int, ...], np.dtype[Any]]] = []
+        self.varying: list[tuple[int, int, np.dtype[Any]]] = []
         self.texts: list[int] = []
         self.buffers: list[tuple[int, str, Sequence[int]]] = []
         self.slots: list[tuple[int, str, Sequence[int], Sequence[int]]] = []
@@ -87,13 +92,20 @@ class Holes:
             raise TypeError(f"{strides!r:.40} are no strides")
 
     def _array(self, at: int, how: Any, dtype: Any, shape: Any) -> None:
-        kind, sizes = checked_dtype(dtype), checked_shape(shape)
-        if type(how) is not int or how not in (INLINE, BUFFER):
+        kind = checked_dtype(dtype)
+        if type(how) is not int or how not in (INLINE, VARYING, BUFFER):
             raise ValueError(f"{how!r:.40} is not where an array can be")
         if how == BUFFER:
-            self.buffers.append((at, dtype, sizes))
+            self.buffers.append((at, dtype, checked_shape(shape)))
             return
-        self.inline.append((at, sizes, kind))
+        if how == INLINE:
+            self.inline.append((at, checked_shape(shape), kind))
+        elif type(shape) is int and 0 <= shape <= MAX_DIMENSIONS:
+            self.varying.append((at, shape, kind))
+            self.codes.append(SIZE_CODE * shape)
+            self._count += shape
+        else:
+            raise TypeError(f"{shape!r:.40} is no number of dimensions")
         if kind.kind == "U":
             self.texts.append(at)
 

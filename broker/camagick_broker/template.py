@@ -62,10 +62,12 @@ class Template:
         self._data = [_row(item, holes) for item in data]
         self._begin = LENGTH.size + len(packed)
         self._begin += padding(self._begin)
-        packing = numbers("".join(holes.codes), arrays=bool(holes.inline))
+        packing = numbers("".join(holes.codes), arrays=bool(holes.inline or holes.varying))
         self._unpack, self._makes = packing.unpack_from, holes.makes
         self._arrays, self._end = holes.arrays_from(self._begin + packing.size)
-        self._is_plain = not (holes.texts or holes.buffers or holes.slots or holes.loose)
+        self._is_plain = not (
+            holes.varying or holes.texts or holes.buffers or holes.slots or holes.loose
+        )
 
     def read(self, body: bytes, buffers: Sequence[Any], slots: SlotReader | None) -> Body:
         """Read a body that begins with this template; arrays become read-only views into it.
@@ -89,9 +91,13 @@ class Template:
     def _read_more(
         self, found: list[Any], body: bytes, buffers: Sequence[Any], slots: SlotReader | None
     ) -> None:
-        holes = self._holes
-        if len(body) < self._end or (len(body) > self._end and not holes.loose):
-            raise ValueError(f"{len(body)} bytes, not {self._end}")
+        holes, end = self._holes, self._end
+        for at, dimensions, dtype in holes.varying:
+            shape = tuple(found[at + 1 : at + 1 + dimensions])
+            found[at] = np.ndarray(shape, dtype, body, end)
+            end += found[at].nbytes + padding(found[at].nbytes)
+        if len(body) < end or (len(body) > end and not holes.loose):
+            raise ValueError(f"{len(body)} bytes, not {end}")
         if len(buffers) < len(holes.buffers):
             raise ValueError(f"{len(buffers)} buffers, {len(holes.buffers)} are spoken of")
         for at in holes.texts:
@@ -102,9 +108,7 @@ class Template:
             if slots is None:
                 raise ValueError("shared memory that is not known here")
             found[at] = slots([*found[at : at + 3], dtype, list(shape), list(strides)])
-        values = LooseReader(buffers, slots, len(holes.buffers))(
-            body[self._end :], len(holes.loose)
-        )
+        values = LooseReader(buffers, slots, len(holes.buffers))(body[end:], len(holes.loose))
         for at, value in zip(holes.loose, values, strict=True):
             found[at] = value
 

@@ -28,6 +28,8 @@ form                           value
 ``"bool"``                     integers are loose
 ``"<f8"`` and the like         a numpy scalar of bool, int, float or complex: among the numbers
 ``[0, dtype, shape]``          a small array
+``[1, dtype, dimensions]``     a small array whose sizes stand among the numbers, in 8 bytes each,
+                               unsigned; these arrays lie behind the others
 ``[2, dtype, shape]``          an array in a raw buffer: the first such form speaks of the first
 ``[3, dtype, shape,            an array in shared memory: segment, generation and offset among the
 strides]``                     numbers, each in 8 bytes, unsigned

@@ -172,7 +172,7 @@ def test_caches_are_bounded_by_count_and_by_bytes() -> None:
 def test_neither_end_remembers_without_bound() -> None:
     encode = Encoder()
     for n in range(400):
-        assert sent(encode, np.zeros(n))[1].value.size == n
+        assert sent(encode, {f"tag {n}": n}, {f"tag {n}": n})[1].value == {f"tag {n}": n}
     assert len(encode._plans) <= 64
     assert len(reader._templates) <= 128
     known = {f"{n}" * 1000: n for n in range(60)}
@@ -180,6 +180,20 @@ def test_neither_end_remembers_without_bound() -> None:
     for n in range(3):
         assert sent(encode, float(n), {**known, f"{n}": 1})[1].attributes["5" * 1000] == 5
     assert len(encode._plans) <= before, "they are too large"
+
+
+def test_shapes_that_change_each_time_leave_the_template_alone() -> None:
+    encode = Encoder()
+    bodies = []
+    for n in range(200):
+        values = np.arange(n), np.full((n % 7, 2), f"{n}"), np.array(n, ">u2"), np.zeros(n, "M8[s]")
+        body, buffers = encode({}, [], [(str(i), 1, None, None, v) for i, v in enumerate(values)])
+        bodies.append(body)
+        for value, mark in zip(values, decode(body, buffers).data.values(), strict=True):
+            assert same(mark.value, value)
+            assert mark.value.flags.aligned
+    assert len({template_in(body) for body in bodies[100:]}) <= 2, "with other lengths of text"
+    assert len({template_in(body) for body in bodies[:50]}) == 50
 
 
 def test_texts_that_change_each_time_leave_the_template_alone() -> None:

@@ -14,6 +14,7 @@ from camagick_broker.wire import Head, Kind, pack
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from camagick_broker.loose import Place
     from camagick_broker.protocol import Arrived
     from camagick_broker.wiring import Wiring
 
@@ -27,12 +28,14 @@ class Writer:
         The actor's place.
     copies
         Whether arrays have to be copied: their maker may write into them again.
+    place
+        Brings arrays into shared memory, see `camagick_broker.loose.Place`; None without it.
     """
 
-    def __init__(self, wiring: Wiring, *, copies: bool) -> None:
+    def __init__(self, wiring: Wiring, *, copies: bool, place: Place | None = None) -> None:
         self._wiring = wiring
         self._copies = copies
-        self._encode = Encoder()
+        self._encode = Encoder(place)
 
     def __call__(
         self, seq: int, data: Data, context: Data, lineage: Mapping[int, int]
