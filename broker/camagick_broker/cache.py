@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key")
@@ -10,7 +9,9 @@ Item = TypeVar("Item")
 
 
 class Cache(Generic[Key, Item]):
-    """A dictionary that forgets the oldest; may be used by several threads.
+    """A dictionary that begins anew when it is full; may be used by several threads.
+
+    Which of its items are still in use is not worth knowing: those are soon worked out again.
 
     Parameters
     ----------
@@ -26,9 +27,7 @@ class Cache(Generic[Key, Item]):
     def __init__(self, most: int, most_bytes: int) -> None:
         self._most, self._most_bytes = most, most_bytes
         self._items: dict[Key, Item] = {}
-        self._sizes: dict[Key, int] = {}
         self._bytes = 0
-        self._lock = threading.Lock()
         self.get = self._items.get
 
     def __len__(self) -> int:
@@ -38,13 +37,8 @@ class Cache(Generic[Key, Item]):
         """Keep an item of so many bytes, unless it is too large by itself."""
         if 4 * size > self._most_bytes:
             return
-        with self._lock:
-            if key in self._items:  # another thread was faster
-                return
-            while len(self._items) >= self._most or self._bytes + size > self._most_bytes:
-                oldest = next(iter(self._items))
-                del self._items[oldest]
-                self._bytes -= self._sizes.pop(oldest)
-            self._items[key] = item
-            self._sizes[key] = size
-            self._bytes += size
+        if len(self._items) >= self._most or self._bytes + size > self._most_bytes:
+            self._items.clear()
+            self._bytes = 0
+        self._items[key] = item
+        self._bytes += size

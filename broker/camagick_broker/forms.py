@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -84,5 +85,15 @@ def padding(size: int) -> int:
 
 def numbers(codes: str, *, arrays: bool) -> struct.Struct:
     """Return how numbers are written, and the padding behind them where arrays follow."""
+    if len(codes) > _LONGEST_KEPT:
+        return _numbers.__wrapped__(codes, arrays)
+    return _numbers(codes, arrays)
+
+
+@functools.lru_cache(maxsize=256)
+def _numbers(codes: str, arrays: bool) -> struct.Struct:
     packed = struct.Struct(f"<{codes}")
     return struct.Struct(f"<{codes}{padding(packed.size)}x") if arrays else packed
+
+
+_LONGEST_KEPT = 100

@@ -54,7 +54,7 @@ class Template:
         lineage, context, data = content
         if not (isinstance(lineage, dict) and isinstance(context, list) and isinstance(data, list)):
             raise TypeError("lineage is no map, or context or data is no list")
-        if not all(type(part) is int for pair in lineage.items() for part in pair):
+        if lineage and not all(type(part) is int for pair in lineage.items() for part in pair):
             raise TypeError("lineage is not from number to number")
         self._lineage: Mapping[int, int] = lineage
         self._holes = holes = Holes()
