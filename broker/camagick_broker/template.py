@@ -92,9 +92,9 @@ class Template:
         self, found: list[Any], body: bytes, buffers: Sequence[Any], slots: SlotReader | None
     ) -> None:
         holes, end = self._holes, self._end
-        for at, dimensions, dtype in holes.varying:
-            shape = tuple(found[at + 1 : at + 1 + dimensions])
-            found[at] = np.ndarray(shape, dtype, body, end)
+        for at, dimensions, kind in holes.varying:
+            sizes = tuple(found[at + 1 : at + 1 + dimensions])
+            found[at] = np.ndarray(sizes, kind, body, end)
             end += found[at].nbytes + padding(found[at].nbytes)
         if len(body) < end or (len(body) > end and not holes.loose):
             raise ValueError(f"{len(body)} bytes, not {end}")
