@@ -70,10 +70,10 @@ def check(data: bytes) -> None:
 def _as_message(first: bytes, buffers: list[bytes]) -> None:
     head, body = unpack(first, RUN)
     assert head.buffers <= MAX_BUFFERS
-    for entry in decode(body, buffers).data:
-        if isinstance(entry.value, np.ndarray):
-            assert entry.value.dtype.kind in "biufcSUmM"
-            assert entry.value.nbytes <= sum(map(len, buffers)) + len(first)
+    for mark in decode(body, buffers).data.values():
+        if isinstance(mark.value, np.ndarray):
+            assert mark.value.dtype.kind in "biufcSUmM"
+            assert mark.value.nbytes <= sum(map(len, buffers)) + len(first)
 
 
 def _as_control(first: bytes, _: list[bytes]) -> None:

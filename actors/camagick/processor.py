@@ -267,7 +267,7 @@ def conclude(
     """
     if made is None:
         made = {}
-    elif not isinstance(made, Mapping):
+    elif not isinstance(made, (dict, Mapping)):  # the first is what it is, and quickly seen
         raise TypeError(f"{node.name} returned {type(made).__name__}, not a dictionary of tags")
     for tag in context:
         if tag not in before or context[tag] is not before[tag]:

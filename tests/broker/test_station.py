@@ -327,7 +327,7 @@ def test_hostile_data_are_refused_and_the_next_good_frame_arrives(bus, stranger,
         for seq in range(2):
             joined = bus[2].get()
             assert joined.seq == seq
-            assert joined.messages[0].body.data[0].value == f"good {seq}"
+            assert joined.messages[0].body.data["tag"].value == f"good {seq}"
     counters = bus[2].station._protocol.inputs[1].counters
     assert counters.refused == 2 * (len(corpus) + multicast)
     assert counters.messages == 2

@@ -112,7 +112,7 @@ class HandOver:
             return
         records = [self._journal.read(one) for one in range(max(0, seq - memory), seq)]
         bodies = [decode(memoryview(one.remembered[0]), one.remembered[1:]) for one in records]
-        self._node.recall([{entry.tag: entry.value for entry in body.data} for body in bodies])
+        self._node.recall([{tag: mark.value for tag, mark in body.data.items()} for body in bodies])
 
     def _remembered(self) -> list[Any]:
         if not self._node.memory:

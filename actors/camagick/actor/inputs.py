@@ -108,13 +108,15 @@ class Inputs:
         Torn
             When its inputs do not belong together.
         """
-        read_ones = [read(message) for message in joined.messages]
+        messages = joined.messages
         if isinstance(self._tree, int):
-            return Given(*read_ones[0])
-        known = dict(zip(self._producers, read_ones, strict=True))
-        lineages = {producer: one[2] for producer, one in known.items()}
-        check_whole(lineages, self._lines)
-        lineage = {key: value for one in lineages.values() for key, value in one.items()}
+            return Given(*read(messages[0]))
+        known = {n: read(message) for n, message in zip(self._producers, messages, strict=True)}
+        lineage: Mapping[int, int] = {}
+        if any(one[2] for one in known.values()):
+            lineages = {producer: one[2] for producer, one in known.items()}
+            check_whole(lineages, self._lines)
+            lineage = {key: value for one in lineages.values() for key, value in one.items()}
         data, context = self._evaluate(self._tree, known)
         return Given(data, context, lineage)
 
@@ -122,7 +124,9 @@ class Inputs:
         if isinstance(tree, int):
             data, context, _ = known[tree]
             return data, context
-        merger = self._mergers.setdefault(id(tree), Merger())
+        merger = self._mergers.get(id(tree))
+        if merger is None:
+            merger = self._mergers[id(tree)] = Merger()
         return merger(
             [
                 Part(*self._evaluate(branch.tree, known), branch.label, branch.members)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from camagick.data import Data, Mark
+from camagick.data import Data
 from camagick_broker.values import Encoder
 from camagick_broker.wire import Head, Kind, pack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from camagick_broker.loose import Place
     from camagick_broker.protocol import Arrived
-    from camagick_broker.values import Body, Entry
     from camagick_broker.wiring import Wiring
 
 
@@ -28,12 +28,14 @@ class Writer:
         The actor's place.
     copies
         Whether arrays have to be copied: their maker may write into them again.
+    place
+        Brings arrays into shared memory, see `camagick_broker.loose.Place`; None without it.
     """
 
-    def __init__(self, wiring: Wiring, *, copies: bool) -> None:
+    def __init__(self, wiring: Wiring, *, copies: bool, place: Place | None = None) -> None:
         self._wiring = wiring
         self._copies = copies
-        self._encode = Encoder()
+        self._encode = Encoder(place)
 
     def __call__(
         self, seq: int, data: Data, context: Data, lineage: Mapping[int, int]
@@ -56,28 +58,16 @@ class Writer:
         return [pack(head, body), *buffers]
 
 
-def _entries(data: Data) -> list[list[Any]]:
+def _entries(data: Data) -> list[tuple[str, int, str, Mapping[str, Any], Any]]:
     rows = []
+    marks = data.marks
     for tag, value in data.items():
-        mark = data.marks[tag]
-        origin = None if mark.tag == tag else mark.tag
-        rows.append([tag, mark.maker, origin, mark.attributes or None, value])
+        maker, origin, attributes, _ = marks[tag]
+        rows.append((tag, maker, origin, attributes, value))
     return rows
 
 
 def read(message: Arrived) -> tuple[Data, Data, Mapping[int, int]]:
     """Return data, context and lineage of a message; its body was read when it arrived."""
-    body: Body = message.body
-    return _data(body.data), _data(body.context), body.lineage
-
-
-def _data(entries: Any) -> Data:
-    data = Data()
-    for entry in entries:
-        data[entry.tag] = entry.value
-        data.marks[entry.tag] = _mark(entry)
-    return data
-
-
-def _mark(entry: Entry) -> Mark:
-    return Mark(entry.maker, entry.origin or entry.tag, entry.attributes or {}, entry.value)
+    lineage, context, data = message.body
+    return Data.of_marks(data), Data.of_marks(context), lineage
