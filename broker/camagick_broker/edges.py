@@ -245,12 +245,9 @@ class Join(Generic[Message]):
         is_end
             Tells whether a message is the end of its input.
         """
-        if not any(edge.waiting for edge in self.edges):
+        found = [edge.waiting for edge in self.edges if edge.waiting]
+        if len(found) < len(self.edges) and not any(is_end(waiting[0]) for waiting in found):
             return None
-        heads = [edge.waiting[0] for edge in self.edges if edge.waiting]
-        ended = any(is_end(message) for message in heads)
-        if not ended and len(heads) < len(self.edges):
-            return None
-        messages = [edge.waiting.popleft() for edge in self.edges if edge.waiting]
+        messages = [waiting.popleft() for waiting in found]
         self.seq += 1
-        return Joined(self.seq - 1, messages, ended)
+        return Joined(self.seq - 1, messages, any(map(is_end, messages)))

@@ -57,6 +57,6 @@ def test_messages_that_share_a_frame_arrive_one_by_one() -> None:
     items: list[Any] = [
         effect.item for effect in protocol.take_effects() if isinstance(effect, Deliver)
     ]
-    assert [item.messages[0].body.data[0].value for item in items] == list(range(6))
+    assert [item.messages[0].body.data["tag"].value for item in items] == list(range(6))
     assert (counters.messages, counters.refused, counters.duplicates) == (6, 1, 1)
     assert counters.bytes == sum(map(len, frames)) + len(frames[2])

@@ -9,7 +9,7 @@ import numpy as np
 
 from camagick.data import Data
 from camagick_broker.values import Encoder
-from camagick_broker.wire import Head, Kind, pack
+from camagick_broker.wire import Head, Kind, pack_rest, pack_start
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,8 +33,9 @@ class Writer:
     """
 
     def __init__(self, wiring: Wiring, *, copies: bool, place: Place | None = None) -> None:
-        self._wiring = wiring
         self._copies = copies
+        own, attempt = wiring.number, wiring.incarnation
+        self._start = pack_start(Head(Kind.DATA, wiring.run, own, own, 0, attempt, attempt))
         self._encode = Encoder(place)
 
     def __call__(
@@ -50,12 +51,7 @@ class Writer:
         body, buffers = self._encode(lineage, _entries(context), _entries(data))
         if self._copies:
             buffers = [np.array(buffer) for buffer in buffers]
-        wiring = self._wiring
-        head = Head(
-            Kind.DATA, wiring.run, wiring.number, wiring.number, seq, wiring.incarnation,
-            wiring.incarnation, buffers=len(buffers), sent_ns=time.time_ns(),
-        )  # fmt: skip
-        return [pack(head, body), *buffers]
+        return [pack_rest(self._start, seq, len(buffers), time.time_ns(), body), *buffers]
 
 
 def _entries(data: Data) -> list[tuple[str, int, str, Mapping[str, Any], Any]]:
