@@ -144,6 +144,7 @@ def _templates() -> dict[str, Any]:
         "a varying shape of sizes": [1, "<f8", [2]], "a varying shape of truth": [1, "<f8", True],
         "too many dimensions": [1, "<f8", 65], "dimensions below 0": [1, "<f8", -1],
         "varying objects": [1, "|O", 1],
+        "truth where an array is": [True, "<f8", 0],
         "where something might be": [True, "<f8", [2]], "where nobody knows": ["0", "<f8", [2]],
         "an array of objects": [0, "|O", [2]], "a buffer of objects": [2, "|O", [2]],
         "a slot of objects": [3, "|O", [2], [8]], "an array of structures": [0, "i4,f4", [2]],
@@ -218,6 +219,9 @@ def _behind_templates() -> dict[str, bytes]:
         "too many loose values": packed_body(loose, b"\x93\x01\x01\x01"),
         "loose values as a map": packed_body(loose, b"\x82\x01\x01\x02\x02"),
         "a template said to be longer": struct.pack("<I", len(said) - 3) + said[4:],
+        "a template said to be longer than the body": packed_body([{}, [], []]).replace(
+            b"\4", b"\5", 1
+        ),
         "a template said to be huge": b"\xff" * 4 + said[4:],
         "a template said to be nothing": bytes(4) + said[4:],
     }

@@ -41,21 +41,22 @@ def decode(body: Buffer, buffers: Sequence[Buffer], slots: SlotReader | None = N
     # As bytes it lets go of ZeroMQ's frame, is read-only, and is quicker to read.
     packed = body if type(body) is bytes else bytes(body)
     try:
-        end = LENGTH.size + LENGTH.unpack_from(packed)[0]
-        known = packed[LENGTH.size : end]
-        template = _templates.get(known) or _learn(known, end - LENGTH.size)
-        return template.read(packed, buffers, slots)
+        return _template_of(packed).read(packed, buffers, slots)
     except (ValueError, TypeError, KeyError, IndexError, RecursionError, msgpack.UnpackException,
             BufferError, OverflowError, MemoryError, struct.error) as error:  # fmt: skip
         text = str(error) or type(error).__name__
         raise RemoteProtocolError(f"unreadable body: {text:.200}") from None
 
 
-def _learn(packed: bytes, length: int) -> Template:
-    if len(packed) != length:
-        raise ValueError(f"a template of {length} bytes, {len(packed)} are there")
-    template = Template(packed)
-    _templates.put(packed, template, len(packed))
+def _template_of(body: bytes) -> Template:
+    end = LENGTH.size + LENGTH.unpack_from(body)[0]
+    if end > len(body):
+        raise ValueError(f"a template of {end - LENGTH.size} bytes in a body of {len(body)}")
+    packed = body[LENGTH.size : end]
+    template = _templates.get(packed)
+    if template is None:
+        template = Template(packed)
+        _templates.put(packed, template, len(packed))
     return template
 
 

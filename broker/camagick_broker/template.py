@@ -98,8 +98,6 @@ class Template:
             end += found[at].nbytes + padding(found[at].nbytes)
         if len(body) < end or (len(body) > end and not holes.loose):
             raise ValueError(f"{len(body)} bytes, not {end}")
-        if len(buffers) < len(holes.buffers):
-            raise ValueError(f"{len(buffers)} buffers, {len(holes.buffers)} are spoken of")
         for at in holes.texts:
             check_text(found[at])
         for (at, dtype, shape), buffer in zip(holes.buffers, buffers, strict=False):
@@ -108,6 +106,7 @@ class Template:
             if slots is None:
                 raise ValueError("shared memory that is not known here")
             found[at] = slots([*found[at : at + 3], dtype, list(shape), list(strides)])
+        # It sees, too, whether there are as many buffers as are spoken of.
         values = LooseReader(buffers, slots, len(holes.buffers))(body[end:], len(holes.loose))
         for at, value in zip(holes.loose, values, strict=True):
             found[at] = value

@@ -205,6 +205,7 @@ def test_tuples_in_tuples_have_a_limit_at_both_ends():
 @pytest.mark.parametrize(("name", "body"), hostile.bodies(), ids=lambda x: str(x)[:40])
 def test_hostile_bodies_are_refused_and_never_unpickled(name, body):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    decode(hostile.packed_body([{}, [], []]), [])  # so that a template is known
     with pytest.raises(RemoteProtocolError, match="unreadable body: ") as caught:
         decode(body, [])
     assert not hostile.DETONATED
