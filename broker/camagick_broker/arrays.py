@@ -12,6 +12,8 @@ import numpy as np
 
 #: Arrays from this size on, in bytes, travel as buffers of their own.
 BUFFER_BYTES = 16384
+#: Arrays from this size on, in bytes, lie in shared memory, where there is any.
+SLOT_BYTES = 4096
 MAX_DIMENSIONS = 32
 #: Tuples may stand in one another this deep: each level is a message of its own to msgpack.
 MAX_DEPTH = 16

@@ -14,19 +14,32 @@ from camagick_broker.arrays import (
     KINDS,
     MAX_DEPTH,
     MAX_EXTENSION_BYTES,
+    SLOT,
+    SLOT_BYTES,
     TUPLE,
 )
 from camagick_broker.errors import LocalProtocolError
 from camagick_broker.wire import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    Place = Callable[[np.ndarray], "tuple[int, int, int] | None"]
 
 
 class Encoder:
-    """Writes bodies, one after the other; not for several threads at a time."""
+    """Writes bodies, one after the other; not for several threads at a time.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    place
+        Returns (segment, generation, offset in bytes) of an array that lies in shared memory, or
+        was copied there; the offset is that of its element [0, ..., 0], its strides there are
+        those that it has. None for one that has to travel. Asked for arrays from `SLOT_BYTES` on.
+    """
+
+    def __init__(self, place: Place | None = None) -> None:
+        self._place = place
         self._buffers: list[np.ndarray] = []
         self._depth = 0
         # One packer for all messages: each new one would allocate its buffer anew.
@@ -88,6 +101,11 @@ class Encoder:
             raise TypeError(f"{what} of dtype {array.dtype}; numbers, text and times can")
         if not array.dtype.itemsize:  # text of no length: numpy itself makes it one character
             array = array.astype(f"{kind}1")
+        if self._place is not None and array.nbytes >= SLOT_BYTES:
+            slot = self._place(array)
+            if slot is not None:
+                content = [*slot, array.dtype.str, list(array.shape), list(array.strides)]
+                return msgpack.ExtType(SLOT, self._nested(content))
         array = np.asarray(array, order="C")
         if array.nbytes < BUFFER_BYTES:
             content = msgpack_numpy.encode(array.view("i8") if kind in "mM" else array)

@@ -9,6 +9,7 @@ from camagick_broker import address
 from camagick_broker.control import say
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.events import Anew, ToConsumers, ToLoop, ToProducer
+from camagick_broker.sizes import size_of
 from camagick_broker.subscriptions import TOPIC, Subscriptions, identity
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class Links:
             return
         if effect.consumer is None:
             self.messages += 1
-            self.bytes += sum(memoryview(frame).nbytes for frame in effect.frames)
+            self.bytes += size_of(effect.frames)
         if not self.multicast:
             self.data.send(effect.frames)
         elif effect.consumer is None:

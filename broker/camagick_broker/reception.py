@@ -12,6 +12,7 @@ from camagick_broker.wire import Head, Kind, unpack
 
 if TYPE_CHECKING:
     from camagick_broker.protocol import ActorProtocol
+    from camagick_broker.reader import SlotReader
 
 _LONGEST_DELAY_S = 3600.0
 
@@ -45,9 +46,19 @@ class Reception:
         Number of the input's producer.
     multicast
         Whether a topic stands before each message.
+    slots
+        Reads arrays that lie in shared memory; None where there is none.
     """
 
-    def __init__(self, protocol: ActorProtocol, producer: int, *, multicast: bool) -> None:
+    def __init__(
+        self,
+        protocol: ActorProtocol,
+        producer: int,
+        *,
+        multicast: bool,
+        slots: SlotReader | None = None,
+    ) -> None:
+        self._slots = slots
         self._protocol = protocol
         self._producer = producer
         self._edge = protocol.inputs[producer]
@@ -69,7 +80,7 @@ class Reception:
             raise
         if head.kind is Kind.BYE:  # no part of the stream
             return
-        counters.bytes += sum(map(len, frames))
+        counters.bytes += sum(map(len, frames)) + (head.shared << 10)
         delay_s = (time.time_ns() - head.sent_ns) / 1e9
         if 0 <= delay_s < _LONGEST_DELAY_S:  # not where a clock has jumped, nor where none is
             counters.latency_s += 0.1 * (delay_s - counters.latency_s)
@@ -77,6 +88,6 @@ class Reception:
     def _take(self, parts: list[Any]) -> Head:
         head, body, buffers = take_apart(parts, self._protocol.wiring.run)
         if head.kind is Kind.DATA and head.seq >= self._edge.expected:
-            body = decode(body, buffers)  # what cannot be read has not arrived
+            body = decode(body, buffers, self._slots)  # what cannot be read has not arrived
         self._protocol.on_data(self._producer, Arrived(head, body, buffers))
         return head

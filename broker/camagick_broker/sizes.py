@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from camagick_broker.wire import shared_bytes
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 #: An edge may hold so many bytes, where the window is fitted to the messages.
 BYTES = 256 << 20
@@ -22,6 +24,11 @@ LEAST, MOST = 4, 64
 def fitting(largest: int, most: int) -> int:
     """Return how many messages of `largest` bytes an edge may hold, at most `most`."""
     return max(min(LEAST, most), min(most, BYTES // max(1, largest)))
+
+
+def size_of(frames: Sequence[Any]) -> int:
+    """Return how many bytes a message has, with the arrays in shared memory that it refers to."""
+    return sum(memoryview(frame).nbytes for frame in frames) + shared_bytes(frames[0])
 
 
 class Sizes:
@@ -39,7 +46,7 @@ class Sizes:
 
     def made(self, frames: Iterable[Any]) -> None:
         """Note a message of its own."""
-        self._own.append(sum(memoryview(frame).nbytes for frame in frames))
+        self._own.append(size_of(list(frames)))
 
     def heard(self, consumer: int, largest: int) -> None:
         """Note what a consumer says of its own messages and those behind it."""

@@ -16,7 +16,7 @@ offset  field         meaning
 20      sender        number of the actor that sends
 24      incarnation   how often the sender has been started, from 1
 28      attempt       how often the sender had been started when it first made this message
-32      generation    of the shared memory that the body refers to; 0 for none
+32      shared        KiB of arrays in shared memory that the body refers to; 0 for none
 36      buffers       number of raw buffers behind this frame
 40      seq           iteration
 48      sent_ns       when it was sent, nanoseconds since the epoch; 0 for not said.
@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from camagick_broker.errors import LocalProtocolError, RemoteProtocolError
 
@@ -73,7 +73,7 @@ class Head(NamedTuple):
     seq: int
     incarnation: int = 1
     attempt: int = 1
-    generation: int = 0
+    shared: int = 0
     flags: int = 0
     buffers: int = 0
     sent_ns: int = 0
@@ -103,7 +103,7 @@ def pack(head: Head, body: bytes = b"") -> bytes:
     try:
         prefix = PREFIX.pack(
             MAGIC, VERSION, head.kind, head.flags, head.run, head.edge, head.sender,
-            head.incarnation, head.attempt, head.generation, head.buffers, head.seq,
+            head.incarnation, head.attempt, head.shared, head.buffers, head.seq,
             head.sent_ns, len(body),
         )  # fmt: skip
     except struct.error as error:
@@ -139,7 +139,7 @@ def unpack(
             f"too short for a message: {len(view)} bytes, the prefix alone has {PREFIX.size}"
         )
     (
-        magic, version, kind, flags, its_run, edge, sender, incarnation, attempt, generation,
+        magic, version, kind, flags, its_run, edge, sender, incarnation, attempt, shared,
         buffers, seq, sent_ns, length,
     ) = PREFIX.unpack_from(view)  # fmt: skip
     if magic != MAGIC:
@@ -154,10 +154,21 @@ def unpack(
         raise RemoteProtocolError(f"unknown kind of message: {kind}")
     _check_lengths(len(view) - PREFIX.size, length, buffers)
     head = Head(
-        _KINDS[kind], its_run, edge, sender, seq, incarnation, attempt, generation, flags,
+        _KINDS[kind], its_run, edge, sender, seq, incarnation, attempt, shared, flags,
         buffers, sent_ns,
     )  # fmt: skip
     return head, view[PREFIX.size :]
+
+
+def shared_bytes(frame: Any) -> int:
+    """Return how many bytes of arrays in shared memory a message refers to, about.
+
+    Parameters
+    ----------
+    frame
+        Its first frame, as `pack` returned it.
+    """
+    return int.from_bytes(frame[_SHARED_AT : _SHARED_AT + 4], "little") << 10
 
 
 def _check_lengths(present: int, said: int, buffers: int) -> None:
@@ -169,4 +180,5 @@ def _check_lengths(present: int, said: int, buffers: int) -> None:
         raise RemoteProtocolError(f"too many buffers: {buffers}, at most {MAX_BUFFERS}")
 
 
+_SHARED_AT = 32
 _KINDS = {int(kind): kind for kind in Kind}

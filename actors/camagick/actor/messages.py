@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from camagick_broker.protocol import Arrived
+    from camagick_broker.shared import SharedArrays
     from camagick_broker.values import Body, Entry
     from camagick_broker.wiring import Wiring
 
@@ -28,12 +29,15 @@ class Writer:
         The actor's place.
     copies
         Whether arrays have to be copied: their maker may write into them again.
+    shared
+        Where large arrays lie; None where they have to travel.
     """
 
-    def __init__(self, wiring: Wiring, *, copies: bool) -> None:
+    def __init__(self, wiring: Wiring, *, copies: bool, shared: SharedArrays | None = None) -> None:
         self._wiring = wiring
         self._copies = copies
-        self._encode = Encoder()
+        self._shared = shared
+        self._encode = Encoder(shared.place if shared is not None else None)
 
     def __call__(
         self, seq: int, data: Data, context: Data, lineage: Mapping[int, int]
@@ -49,9 +53,10 @@ class Writer:
         if self._copies:
             buffers = [np.array(buffer) for buffer in buffers]
         wiring = self._wiring
+        size = self._shared.end() if self._shared is not None else 0
         head = Head(
             Kind.DATA, wiring.run, wiring.number, wiring.number, seq, wiring.incarnation,
-            wiring.incarnation, buffers=len(buffers), sent_ns=time.time_ns(),
+            wiring.incarnation, -(-size // 1024), buffers=len(buffers), sent_ns=time.time_ns(),
         )  # fmt: skip
         return [pack(head, body), *buffers]
 
