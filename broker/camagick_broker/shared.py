@@ -5,7 +5,9 @@ What is sent of such an array is where it lies; see `camagick_broker.values`, ex
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +26,16 @@ if TYPE_CHECKING:
 
 #: Kinds of dtype that may lie there: text is left out, since every character has to be checked.
 _KINDS = KINDS - {"U"}
+
+
+class _Layout(NamedTuple):
+    """How an array lies in memory; `low` and `high` are where it begins and ends, in bytes."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    low: int
+    high: int
 
 
 class SharedArrays:
@@ -76,12 +88,17 @@ class SharedArrays:
         MemoryError
             Where this process has no room for it.
         """
-        number, generation, offset, dtype, shape, strides = _checked(descriptor)
+        if len(descriptor) != 6:
+            raise ValueError("an array in shared memory that is not described by six values")
+        number, generation, offset, kind, sizes, steps = descriptor
+        for one in (number, generation, offset):
+            if type(one) is not int or not 0 <= one < 1 << 63:
+                raise TypeError(f"{one!r:.40} is no place in shared memory")
+        dtype, shape, strides, low, high = _layout(kind, tuple(sizes), tuple(steps))
         segment = self._segments.get(number)
         if segment is None:
             raise ValueError(f"shared memory of actor {number}, which is not before this one")
         slot = self._table(segment).current(generation)
-        low, high = _span(shape, strides, dtype.itemsize)
         if offset + low < slot.offset or offset + high > slot.offset + slot.size:
             raise ValueError(f"an array of {dtype} {shape!s:.80} that leaves its slot")
         try:
@@ -135,17 +152,14 @@ class SharedArrays:
         It belongs to the iteration under way: whoever keeps it longer finds other data in it.
         """
         made = np.dtype(dtype)
-        if self._seq is None or made.kind not in _KINDS:
-            return np.empty(shape, made)
-        sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (int(shape),)
-        size = made.itemsize
-        for one in sizes:
-            size *= int(one)
-        taken = self._take(size, self._seq) if SLOT_BYTES <= size <= MAX_FRAME_BYTES else None
+        size = made.itemsize * (shape if isinstance(shape, int) else math.prod(shape))
+        taken = None
+        if SLOT_BYTES <= size <= MAX_FRAME_BYTES and made.kind in _KINDS and self._seq is not None:
+            taken = self._take(size, self._seq)
         if taken is None:
-            return np.empty(sizes, made)
+            return np.empty(shape, made)
         slot, window = taken
-        return np.ndarray(sizes, made, window.root, slot.offset - window.start)
+        return np.ndarray(shape, made, window.root, slot.offset - window.start)
 
     def figures(self) -> dict[str, int]:
         """Return what the statistics shall say."""
@@ -209,7 +223,7 @@ class SharedArrays:
             return None
         try:
             window = self._windows.of(pool.segment, slot, writable=True)
-        except OSError:
+        except OSError:  # no addresses left
             self.unplaced += 1
             return None
         if pool.is_fresh:
@@ -217,29 +231,26 @@ class SharedArrays:
         return slot, window
 
 
-def _checked(
-    descriptor: Sequence[Any],
-) -> tuple[int, int, int, np.dtype[Any], tuple[int, ...], tuple[int, ...]]:
-    if len(descriptor) != 6:
-        raise ValueError("an array in shared memory that is not described by six values")
-    number, generation, offset, dtype, shape, strides = descriptor
-    for one in (number, generation, offset):
-        if type(one) is not int or not 0 <= one < 1 << 62:
-            raise TypeError(f"{one!r:.40} is no place in shared memory")
+@functools.lru_cache(maxsize=256)
+def _layout(dtype: str, shape: tuple[int, ...], strides: tuple[int, ...]) -> _Layout:
+    """Return how an array lies that is said to be so; it changes seldom.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where there can be none.
+    """
     kind, sizes = checked_dtype(dtype), checked_shape(shape)
     if kind.kind not in _KINDS or not kind.itemsize:
         raise TypeError(f"dtype {kind} may not lie in shared memory")
-    if not isinstance(strides, (list, tuple)) or len(strides) != len(sizes):
-        raise TypeError(f"{strides!r:.80} are no strides of {len(sizes)} dimensions")
+    if len(strides) != len(sizes):
+        raise TypeError(f"{strides!s:.80} are no strides of {len(sizes)} dimensions")
     for one in strides:
-        if type(one) is not int or not -(1 << 62) < one < 1 << 62:
+        if type(one) is not int or abs(one) >= 1 << 62:
             raise TypeError(f"{one!r:.40} is no stride")
-    count = 1
-    for one in sizes:
-        count *= one
-    if not 0 < count * kind.itemsize <= MAX_FRAME_BYTES:
-        raise ValueError(f"{count} elements of {kind} in shared memory")
-    return number, generation, offset, kind, sizes, tuple(strides)
+    if not 0 < math.prod(sizes) * kind.itemsize <= MAX_FRAME_BYTES:
+        raise ValueError(f"an array of {kind} {sizes!s:.80} in shared memory")
+    return _Layout(kind, sizes, strides, *_span(sizes, strides, kind.itemsize))
 
 
 def _span(shape: Sequence[int], strides: Sequence[int], itemsize: int) -> tuple[int, int]:

@@ -14,8 +14,9 @@ from camagick_broker.slottable import (
     Slot,
     SlotTable,
     size_for,
+    window_of,
 )  # fmt: skip
-from camagick_broker.windows import map_part, window_of
+from camagick_broker.windows import map_part
 
 if TYPE_CHECKING:
     from camagick_broker.ledger import Row
@@ -92,7 +93,7 @@ class SlotPool:
         if not self._fill(self._slots[index]):
             self._empty[size].append(index)
             return None
-        slot = self._slots[index] = self._table.use(index, seq)
+        slot = self._slots[index] = self._table.use(index, self._slots[index], seq)
         self._used.append((seq, index))
         return slot
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from camagick_broker.errors import LocalProtocolError
-
 PAGE_BYTES = 4096
 #: Small slots of one size share a part of the segment of this size, in bytes.
 WINDOW_BYTES = 1 << 18
@@ -80,12 +78,11 @@ class SlotTable:
         ValueError
             Where there is none: it was never used, or has been used again since.
         """
-        if generation >> 63 or generation < 0:
-            raise ValueError(f"generation {generation!r:.40} of a slot")
-        slot = self[generation & _INDEX]
-        if slot.generation != generation or not generation:
+        at = (generation & _INDEX) * _WORDS
+        offset, size, now, user = self._words[at : at + _WORDS].tolist()
+        if now != generation or not generation:
             raise ValueError("a slot that was used again since, or never was")
-        return slot
+        return Slot(offset, size, now, user)
 
     def add(self, index: int, offset: int, size: int) -> None:
         """Write down a new slot, which nobody uses yet."""
@@ -93,21 +90,13 @@ class SlotTable:
         self._words[at] = offset
         self._words[at + 1] = size
 
-    def use(self, index: int, seq: int) -> Slot:
-        """Write down that an iteration uses a slot from now on; return the slot as it is then.
-
-        Raises
-        ------
-        LocalProtocolError
-            For an iteration that cannot be.
-        """
-        if seq < 0:
-            raise LocalProtocolError(f"iteration {seq} cannot use a slot")
+    def use(self, index: int, slot: Slot, seq: int) -> Slot:
+        """Write down that an iteration uses a slot from now on; return the slot as it is then."""
         at = _WORDS * index
-        before = self._words[at + 2]
+        generation = ((slot.generation >> _INDEX_BITS) + 1 << _INDEX_BITS) | index
         self._words[at + 3] = seq + 1
-        self._words[at + 2] = ((before >> _INDEX_BITS) + 1 << _INDEX_BITS) | index
-        return self[index]
+        self._words[at + 2] = generation
+        return Slot(slot.offset, slot.size, generation, seq + 1)
 
 
 def size_for(size: int) -> int:
@@ -118,3 +107,11 @@ def size_for(size: int) -> int:
     pages = max(1, -(-size // PAGE_BYTES))
     step = 1 << max(0, pages.bit_length() - 3)
     return -(-pages // step) * step * PAGE_BYTES
+
+
+def window_of(slot: Slot) -> tuple[int, int]:
+    """Return where the window of a slot begins, and its length, in bytes."""
+    offset, size, *_ = slot
+    if size <= SMALL_BYTES:
+        return offset - offset % WINDOW_BYTES, WINDOW_BYTES
+    return offset, size

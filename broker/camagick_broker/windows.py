@@ -7,12 +7,11 @@ import mmap
 import os
 import threading
 import weakref
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from camagick_broker.slottable import WINDOW_BYTES
+from camagick_broker.slottable import window_of
 
 if TYPE_CHECKING:
     from camagick_broker.segment import Segment
@@ -62,6 +61,8 @@ class Window:
         Its bytes, a flat array of uint8; every array in it has this one as its base.
     address
         Of the first of them in this process.
+    slot_bytes
+        The size of the slots in it.
     generations
         For the offset of a slot, the generation that was last seen in it.
     """
@@ -72,16 +73,11 @@ class Window:
         self.root = np.frombuffer(view, np.uint8)
         self.address: int = self.root.ctypes.data
         self.generations: dict[int, int] = {}
-        self._slot_bytes = length
-
-    def holds(self, slot: Slot) -> None:
-        """Note what is in a slot now."""
-        self._slot_bytes = slot.size
-        self.generations[slot.offset] = slot.generation
+        self.slot_bytes = length
 
     def generation_at(self, offset: int) -> int | None:
         """Return the generation last seen in the slot that this byte of the segment lies in."""
-        begin = self.start + (offset - self.start) // self._slot_bytes * self._slot_bytes
+        begin = self.start + (offset - self.start) // self.slot_bytes * self.slot_bytes
         return self.generations.get(begin)
 
     def populate(self) -> None:
@@ -95,13 +91,13 @@ class Windows:
     Parameters
     ----------
     most
-        How many to keep; the ones not used for longest are given up. Arrays in them stay valid.
+        How many to keep; the oldest are given up. Arrays in them stay valid.
     """
 
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[int, int], Window] = OrderedDict()
+        self._kept: dict[tuple[int, int], Window] = {}
         self._roots: dict[int, Window] = {}
 
     def of(self, segment: Segment, slot: Slot, *, writable: bool = False) -> Window:
@@ -113,17 +109,12 @@ class Windows:
             Where the process has no addresses left for it.
         """
         start, length = window_of(slot)
-        key = segment.number, start
-        with self._lock:
-            window = self._kept.get(key)
-            if window is None:
+        window = self._kept.get((segment.number, start))
+        if window is None:
+            with self._lock:
                 window = self._make(segment, start, length, writable=writable)
-                self._kept[key] = self._roots[id(window.root)] = window
-                if len(self._kept) > self._most:
-                    self._give_up()
-            else:
-                self._kept.move_to_end(key)
-            window.holds(slot)
+        window.slot_bytes = slot.size
+        window.generations[slot.offset] = slot.generation
         return window
 
     def around(self, array: np.ndarray) -> Window | None:
@@ -138,19 +129,16 @@ class Windows:
 
     def _make(self, segment: Segment, start: int, length: int, *, writable: bool) -> Window:
         try:
-            return Window(segment, start, length, writable=writable)
+            window = Window(segment, start, length, writable=writable)
         except OSError:
             while self._kept:
                 self._give_up()
-            return Window(segment, start, length, writable=writable)
+            window = Window(segment, start, length, writable=writable)
+        if len(self._kept) >= self._most:
+            self._give_up()
+        self._kept[segment.number, start] = self._roots[id(window.root)] = window
+        return window
 
     def _give_up(self) -> None:
-        _, window = self._kept.popitem(last=False)
-        del self._roots[id(window.root)]
-
-
-def window_of(slot: Slot) -> tuple[int, int]:
-    """Return where the window of a slot begins, and its length, in bytes."""
-    if slot.is_small:
-        return slot.offset // WINDOW_BYTES * WINDOW_BYTES, WINDOW_BYTES
-    return slot.offset, slot.size
+        oldest = next(iter(self._kept))
+        del self._roots[id(self._kept.pop(oldest).root)]
