@@ -74,6 +74,7 @@ class SlotPool:
         self._used: deque[tuple[int, int]] = deque(one for one in known if one[0] < never_sent)
         for _, index in known[len(self._used) :]:
             self._free[self._slots[index].size].append(index)
+        self._last = {slot.size: slot.offset for slot in self._slots}  # where it was made last
         self._backed = dict(map(window_of, self._slots))  # where there is memory, and how much
         self._end = max((sum(one) for one in self._backed.items()), default=TABLE_BYTES)
         self.held = sum(self._backed.values())
@@ -116,6 +117,7 @@ class SlotPool:
         if offset + max(size, WINDOW_BYTES) > _END:
             return None
         self._table.add(index, offset, size)
+        self._last[size] = offset
         self._slots.append(self._table[index])
         return index
 
@@ -123,7 +125,7 @@ class SlotPool:
         """Return where a new slot of this size begins."""
         is_small = Slot(0, size, 0, 0).is_small
         if is_small:
-            last = max((slot.offset for slot in self._slots if slot.size == size), default=0)
+            last = self._last.get(size, 0)
             if last and last % WINDOW_BYTES + 2 * size <= WINDOW_BYTES:
                 return last + size
         offset = -(-self._end // WINDOW_BYTES) * WINDOW_BYTES
