@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from camagick_broker.encoder import Encoder
+from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.reader import decode
 from camagick_broker.wire import pack, unpack
 
@@ -25,7 +26,7 @@ def inlined(frames: list[Any], slots: SlotReader) -> list[Any]:
     Raises
     ------
     RemoteProtocolError
-        Where what it refers to is not there any more.
+        Where what it refers to is not there any more, or there is no memory for a copy of it.
     """
     head, packed = unpack(frames[0])
     if not head.shared:
@@ -34,6 +35,9 @@ def inlined(frames: list[Any], slots: SlotReader) -> list[Any]:
     def copied(descriptor: Sequence[Any]) -> np.ndarray:
         return slots(descriptor).copy()
 
-    body = decode(packed, frames[1:], copied)
+    try:
+        body = decode(packed, frames[1:], copied)
+    except OSError as error:
+        raise RemoteProtocolError(f"no memory for a copy: {error.strerror or error}") from None
     content, buffers = Encoder()(body.lineage, body.context, body.data)
     return [pack(head._replace(shared=0, buffers=len(buffers)), content), *buffers]

@@ -5,7 +5,9 @@ What is sent of such an array is where it lies; see `camagick_broker.values`, ex
 
 from __future__ import annotations
 
+import errno
 import functools
+import logging
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from camagick_broker.slotpool import SlotPool
     from camagick_broker.slottable import Slot
     from camagick_broker.windows import Window
+
+log = logging.getLogger(__name__)
 
 #: Kinds of dtype that may lie there: text is left out, since every character has to be checked.
 _KINDS = KINDS - {"U"}
@@ -51,6 +55,8 @@ class SharedArrays:
         Gives out slots of its own; None where it has none.
     copies
         Whether arrays are read into memory of this process: its processor keeps them.
+    name
+        Of the actor, for the log.
 
     Attributes
     ----------
@@ -61,8 +67,14 @@ class SharedArrays:
     """
 
     def __init__(
-        self, segments: Mapping[int, Segment], pool: SlotPool | None, *, copies: bool = False
+        self,
+        segments: Mapping[int, Segment],
+        pool: SlotPool | None,
+        *,
+        copies: bool = False,
+        name: str = "",
     ) -> None:
+        self._name = name
         self._segments, self._pool, self._copies = segments, pool, copies
         self._windows = Windows()
         self._tables: dict[int, SlotTable] = {}
@@ -85,9 +97,15 @@ class SharedArrays:
         ------
         ValueError, TypeError
             Where no such array can be there.
-        MemoryError
-            Where this process has no room for it.
+        OSError
+            Where this process has no memory for it.
         """
+        try:
+            return self._read(descriptor)
+        except MemoryError:
+            raise OSError(errno.ENOMEM, "no memory for an array that has come") from None
+
+    def _read(self, descriptor: Sequence[Any]) -> np.ndarray:
         if len(descriptor) != 6:
             raise ValueError("an array in shared memory that is not described by six values")
         number, generation, offset, kind, sizes, steps = descriptor
@@ -171,10 +189,7 @@ class SharedArrays:
     def _table(self, segment: Segment) -> SlotTable:
         table = self._tables.get(segment.number)
         if table is None:
-            try:
-                words = map_part(segment, 0, TABLE_BYTES, writable=False)
-            except OSError as error:
-                raise MemoryError(str(error)) from None
+            words = map_part(segment, 0, TABLE_BYTES, writable=False)
             table = self._tables[segment.number] = SlotTable(words)
         return table
 
@@ -217,18 +232,26 @@ class SharedArrays:
 
     def _take(self, size: int, seq: int) -> tuple[Slot, Window] | None:
         pool = self._pool
-        slot = pool.take(size, seq) if pool is not None else None
-        if pool is None or slot is None:
-            self.unplaced += 1
+        if pool is None:
+            return None
+        slot = pool.take(size, seq)
+        if slot is None:
+            self._find_no_room("no memory left")
             return None
         try:
             window = self._windows.of(pool.segment, slot, writable=True)
-        except OSError:  # no addresses left
-            self.unplaced += 1
+        except OSError as error:
+            self._find_no_room(error.strerror or str(error))
             return None
         if pool.is_fresh:
             window.populate()
         return slot, window
+
+    def _find_no_room(self, why: str) -> None:
+        if not self.unplaced:
+            text = "no room in shared memory (said once), arrays are copied"
+            log.warning('msg="%s: %s" actor=%s', text, why, self._name)
+        self.unplaced += 1
 
 
 @functools.lru_cache(maxsize=256)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import resource
 import threading
 import weakref
 from typing import TYPE_CHECKING
@@ -92,10 +93,14 @@ class Windows:
     ----------
     most
         How many to keep; the oldest are given up. Arrays in them stay valid.
+    most_bytes
+        How many addresses to take for them; without it, a quarter of what the process may have.
     """
 
-    def __init__(self, most: int = _MOST) -> None:
+    def __init__(self, most: int = _MOST, most_bytes: int | None = None) -> None:
         self._most = most
+        self._most_bytes = _quarter() if most_bytes is None else most_bytes
+        self._bytes = 0
         self._lock = threading.Lock()
         self._kept: dict[tuple[int, int], Window] = {}
         self._roots: dict[int, Window] = {}
@@ -128,17 +133,27 @@ class Windows:
         return None
 
     def _make(self, segment: Segment, start: int, length: int, *, writable: bool) -> Window:
+        while self._kept and (
+            len(self._kept) >= self._most or self._bytes + length > self._most_bytes
+        ):
+            self._give_up()
         try:
             window = Window(segment, start, length, writable=writable)
         except OSError:
             while self._kept:
                 self._give_up()
             window = Window(segment, start, length, writable=writable)
-        if len(self._kept) >= self._most:
-            self._give_up()
+        self._bytes += length
         self._kept[segment.number, start] = self._roots[id(window.root)] = window
         return window
 
     def _give_up(self) -> None:
-        oldest = next(iter(self._kept))
-        del self._roots[id(self._kept.pop(oldest).root)]
+        window = self._kept.pop(next(iter(self._kept)))
+        self._bytes -= window.root.size
+        del self._roots[id(window.root)]
+
+
+def _quarter() -> int:
+    """Return a quarter of the addresses that this process may have, where that is limited."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return limit // 4 if limit != resource.RLIM_INFINITY else 1 << 46

@@ -153,4 +153,5 @@ def _shared(assignment: Assignment, row: Row) -> SharedArrays | None:
     pool = None
     if own is not None:
         pool = SlotPool(own, row, None if assignment.journal is None else row.made)
-    return SharedArrays(assignment.segments, pool, copies=assignment.node.keeps_frames)
+    copies, name = assignment.node.keeps_frames, assignment.wiring.name
+    return SharedArrays(assignment.segments, pool, copies=copies, name=name)
