@@ -304,7 +304,7 @@ def corpus(run: bytes, edge: int, seq: int) -> list[tuple[str, list[bytes]]]:
             pack(right._replace(buffers=1), body_of(ext(2, [0, "|O", [1]]))), POISON,
         ]),
         ("stale descriptor", [
-            pack(right._replace(generation=7), body_of(ext(3, [0, 6, 0, "<f8", [2], [8]]))),
+            pack(right._replace(shared=7), body_of(ext(3, [0, 6, 0, "<f8", [2], [8]]))),
         ]),
         ("object in the first buffer", [
             pack(right._replace(buffers=1), packed_body(template_of([2, "|O", [1]]))), POISON,

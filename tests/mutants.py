@@ -18,6 +18,8 @@ from camagick_broker.edges import OutEdge
 from camagick_broker.journal import Journal
 from camagick_broker.links import Links
 from camagick_broker.neighbours import Probe
+from camagick_broker.slotpool import SlotPool
+from camagick_broker.slottable import MOST_SLOTS, Slot, SlotTable
 from camagick_broker.standing import Standing
 from camagick_broker.upstream import Upstream
 from camagick_broker.wire import Kind, unpack
@@ -113,11 +115,32 @@ def forgetful_files() -> None:
     _break(record.Record, "has", lambda *_: False)
 
 
+def freed_early() -> None:
+    """Use a slot again as soon as its iteration was made, whoever still looks at it."""
+
+    def release(self: SlotPool) -> None:
+        while self._used and self._used[0][0] < self._row.made:
+            _, index = self._used.popleft()
+            self._free[self._slots[index].size].append(index)
+
+    _break(SlotPool, "_release", release)
+
+
+def freed_early_unseen() -> None:
+    """And look at whatever is in a slot by now."""
+    freed_early()
+
+    def current(self: SlotTable, generation: int) -> Slot:
+        return self[generation % MOST_SLOTS]._replace(generation=generation)
+
+    _break(SlotTable, "current", current)
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
         hop_by_hop, no_replay, no_hello, lost_acknowledgements, no_journal, told_before_written,
-        not_committed, forgetful_files, unlucky,
+        not_committed, forgetful_files, unlucky, freed_early, freed_early_unseen,
     )
 }  # fmt: skip
 

@@ -90,6 +90,11 @@ class PerTag(ProcessorBase):
         return made
 
 
+_NUMBERS = (int, float, complex)
+#: From this size on, in bytes, it matters where a result lies.
+_LARGE = 4096
+
+
 def _is_function(name: str) -> bool:
     found = None if name.startswith("_") else getattr(np, name, None)
     return callable(found) and not isinstance(found, (type, ModuleType))
@@ -134,7 +139,19 @@ class NumpyFunction(PerTag):
         return self.op
 
     def treatment(self, context: Data) -> Callable[[Any], Any]:
+        function = self.function
+        if isinstance(function, np.ufunc) and function.nout == 1 and not self.kwargs:
+            return lambda value: self._elementwise(function, value)
         return self._with_arguments if self.args or self.kwargs else self.function
+
+    def _elementwise(self, function: np.ufunc, value: Any) -> Any:
+        """Let numpy write large results to where they are sent from."""
+        args = self.args
+        is_large = type(value) is np.ndarray and value.nbytes >= _LARGE
+        if not is_large or not all(isinstance(arg, _NUMBERS) for arg in args):
+            return function(value, *args)
+        kinds = function.resolve_dtypes((value.dtype, *map(type, args), None))
+        return function(value, *args, out=self.empty(value.shape, kinds[-1]))
 
     def _with_arguments(self, value: Any) -> Any:
         return self.function(value, *self.args, **self.kwargs)

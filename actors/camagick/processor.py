@@ -8,6 +8,8 @@ import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
+import numpy as np
+
 from camagick.data import Data, Mark, adopt
 from camagick.errors import DuplicateTag
 
@@ -86,6 +88,8 @@ class ProcessorBase:
         How many of the last calls a restarted processor has to know of; see `remember`.
     seq
         Number of the iteration, set before each call; it counts from 0.
+    allocate
+        Where `empty` gets its arrays from; set by the runtime, None in one process.
     requires
         Import names of libraries outside the core that this processor needs.
     extra
@@ -108,6 +112,7 @@ class ProcessorBase:
     placement: Placement
     memory: int = 0
     seq: int = 0
+    allocate: Callable[[Any, Any], np.ndarray] | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Give the processor its number; a subclass need not call this class's constructor."""
@@ -177,6 +182,15 @@ class ProcessorBase:
     def figures(self) -> Mapping[str, int | float]:
         """Return what it has counted, for the statistics of the run; another thread asks."""
         return {}
+
+    def empty(self, shape: int | Sequence[int], dtype: Any = float) -> np.ndarray:
+        """Return a new array to write the result of this call to, with whatever is in it.
+
+        On the bus a large one lies in shared memory already, where it would have to be copied to
+        otherwise: ``np.add(x, y, out=self.empty(x.shape, x.dtype))``. It belongs to this call and
+        its iteration: who keeps it beyond the call must keep a copy.
+        """
+        return np.empty(shape, dtype) if self.allocate is None else self.allocate(shape, dtype)
 
     def due(self) -> float:
         """Return how many seconds the next call has to wait for its time (0: none)."""

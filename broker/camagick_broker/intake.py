@@ -76,6 +76,9 @@ class Intake:
             return self._release(producer)
         if head.kind is Kind.PROBE:
             return Answer.PROBED
+        if producer in self.released:  # late: nothing of it was left to do, as the ledger said
+            edge.counters.duplicates += 1
+            return Answer.NOTHING
         if producer in self.over and head.seq >= edge.expected:
             raise RemoteProtocolError(f"iteration after the end: {head.seq}")
         duplicates = edge.counters.duplicates

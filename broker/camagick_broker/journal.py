@@ -2,7 +2,8 @@
 
 A source that is asked again answers something else. So its messages are written here before they
 are sent, and a source that was killed sends again what lies here. The memory has no name to leave
-behind, and goes with the last process of the run.
+behind, and goes with the last process of the run. Large arrays of a message lie in shared memory,
+which outlives the actor as well (`camagick_broker.slotpool`); what is written here says where.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from camagick_broker.protocol import ActorProtocol
+    from camagick_broker.reader import SlotReader
 
 _LONGEST_DELAY_S = 3600.0
 
@@ -55,9 +56,19 @@ class Reception:
         Number of the input's producer.
     multicast
         Whether a topic stands before each message.
+    slots
+        Reads arrays that lie in shared memory; None where there is none.
     """
 
-    def __init__(self, protocol: ActorProtocol, producer: int, *, multicast: bool) -> None:
+    def __init__(
+        self,
+        protocol: ActorProtocol,
+        producer: int,
+        *,
+        multicast: bool,
+        slots: SlotReader | None = None,
+    ) -> None:
+        self._slots = slots
         self._protocol = protocol
         self._producer = producer
         self._edge = protocol.inputs[producer]
@@ -88,15 +99,15 @@ class Reception:
         for head, packed in found:
             body: Any = packed
             if head.kind is Kind.DATA and head.seq >= self._edge.expected:
-                body = decode(packed, buffers)  # what cannot be read has not arrived
+                body = decode(packed, buffers, self._slots)  # what cannot be read has not arrived
             yield Arrived(head, body, buffers)
 
     def _count(self, found: Sequence[tuple[Head, memoryview]], buffers: list[Any]) -> None:
         head, counters = found[-1][0], self._edge.counters
         if head.kind is Kind.BYE:  # no part of the stream
             return
-        size = sum(body.nbytes for _, body in found) + sum(map(len, buffers))
-        counters.bytes += size + PREFIX_BYTES * len(found)
+        size = sum(body.nbytes + (head.shared << 10) for head, body in found)
+        counters.bytes += size + sum(map(len, buffers)) + PREFIX_BYTES * len(found)
         delay_s = (time.time_ns() - head.sent_ns) / 1e9
         if 0 <= delay_s < _LONGEST_DELAY_S:  # not where a clock has jumped, nor where none is
             counters.latency_s += 0.1 * (delay_s - counters.latency_s)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from camagick_broker.wire import shared_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,10 +26,10 @@ def fitting(largest: int, most: int) -> int:
 
 
 def size_of(frames: Sequence[Any]) -> int:
-    """Return how many bytes a message has, of whose frames only the first is sure to be bytes."""
+    """Return how many bytes a message has, with the arrays in shared memory that it refers to."""
     if len(frames) == 1:
-        return len(frames[0])
-    return sum(memoryview(frame).nbytes for frame in frames)
+        return len(frames[0]) + shared_bytes(frames[0])
+    return sum(memoryview(frame).nbytes for frame in frames) + shared_bytes(frames[0])
 
 
 class Sizes:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from camagick_broker.ledger import Ledger
+    from camagick_broker.reader import SlotReader
     from camagick_broker.resume import Resume
     from camagick_broker.wiring import Wiring
 
@@ -60,6 +61,8 @@ class Station:
         Where all actors of this host note how far they have come.
     resume
         Where this one begins.
+    slots
+        Reads arrays that lie in shared memory; None where there is none.
     """
 
     def __init__(
@@ -69,7 +72,9 @@ class Station:
         figures: Callable[[], dict[str, Any]] = dict,
         ledger: Ledger | None = None,
         resume: Resume | None = None,
+        slots: SlotReader | None = None,
     ) -> None:
+        self._slots = slots
         self._wiring = wiring
         self._deliver = deliver
         self._figures = figures
@@ -91,7 +96,7 @@ class Station:
         except BaseException:
             self._port.close()
             raise
-        self._tap = Tap(self._port, wiring, self._refusals)
+        self._tap = Tap(self._port, wiring, self._refusals, slots)
         self._listen()
 
     # For the processor's thread and signal handlers
@@ -343,7 +348,7 @@ class Station:
     def _connect(self, actors: Any) -> None:
         for socket, producer in self._links.connect(actors, self._neighbours.left()).items():
             multicast = actors[producer]["multicast"]
-            take = Reception(self._protocol, producer, multicast=multicast)
+            take = Reception(self._protocol, producer, multicast=multicast, slots=self._slots)
             self._sources[socket] = _Source(f"input {producer}", take)
         if self._links.connected:
             self._protocol.greet()

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 
 from camagick_broker.address import tap_address
 from camagick_broker.errors import RemoteProtocolError
+from camagick_broker.inlined import inlined
+from camagick_broker.sizes import size_of
 from camagick_broker.tapping import Schedule, rate_of, stamped
 from camagick_broker.wire import Kind
 
 if TYPE_CHECKING:
     from camagick_broker.events import ToConsumers
     from camagick_broker.port import Outlet, Port
+    from camagick_broker.reader import SlotReader
     from camagick_broker.refusals import Refusals
     from camagick_broker.wiring import Wiring
 
@@ -44,9 +47,14 @@ class Tap:
         The actor's place.
     refusals
         Where garbage is noted.
+    slots
+        Reads arrays that lie in shared memory; None where there is none.
     """
 
-    def __init__(self, port: Port, wiring: Wiring, refusals: Refusals) -> None:
+    def __init__(
+        self, port: Port, wiring: Wiring, refusals: Refusals, slots: SlotReader | None = None
+    ) -> None:
+        self._slots = slots
         self._port, self._refusals = port, refusals
         self._wiring = wiring
         self._address = tap_address(wiring.bus_dir, wiring.number)
@@ -72,16 +80,23 @@ class Tap:
         if not self._wanted or message.consumer is not None:  # or one that is sent again
             return
         frames = message.frames
-        outlet = self._fitting(sum(memoryview(frame).nbytes for frame in frames))
+        outlet = self._fitting(size_of(frames))
         if outlet is None:
             return
         self._hear(outlet)
         now, is_end = time.monotonic(), frames[0][_KIND_AT] == Kind.END
-        for topic, schedule in self._topics.items():
-            if is_end or schedule.is_due(now):
-                stamp = stamped(topic, self._opened, schedule.offered)
-                outlet.offer([stamp, *frames])
-                schedule.offered += 1
+        due = [one for one in self._topics.items() if is_end or one[1].is_due(now)]
+        if not due:
+            return
+        if self._slots is not None:
+            try:
+                frames = inlined(frames, self._slots)
+            except RemoteProtocolError as error:
+                self._refusals.note("tap", error)
+                return
+        for topic, schedule in due:
+            outlet.offer([stamped(topic, self._opened, schedule.offered), *frames])
+            schedule.offered += 1
 
     def watch(self, now: float) -> None:
         """Close the tap when nobody has listened for a while; to be called now and then."""

@@ -19,7 +19,7 @@ offset  field         meaning
 20      sender        number of the actor that sends
 24      incarnation   how often the sender has been started, from 1
 28      attempt       how often the sender had been started when it first made this message
-32      generation    of the shared memory that the body refers to; 0 for none
+32      shared        KiB of arrays in shared memory that the body refers to; 0 for none
 36      buffers       number of raw buffers behind this frame
 40      seq           iteration
 48      sent_ns       when it was sent, nanoseconds since the epoch; 0 for not said.
@@ -42,7 +42,7 @@ from camagick_broker.errors import LocalProtocolError, RemoteProtocolError
 
 MAGIC = b"CSPY"
 VERSION = 1
-_START, _REST = struct.Struct("<4sBBH8sIIIII"), struct.Struct("<IQQI")
+_START, _REST = struct.Struct("<4sBBH8sIIII"), struct.Struct("<IIQQI")
 PREFIX_BYTES = _START.size + _REST.size
 RUN_BYTES = 8
 #: No frame of a message may be larger, in bytes; ZeroMQ itself refuses what is.
@@ -78,7 +78,7 @@ class Head(NamedTuple):
     seq: int
     incarnation: int = 1
     attempt: int = 1
-    generation: int = 0
+    shared: int = 0
     flags: int = 0
     buffers: int = 0
     sent_ns: int = 0
@@ -97,7 +97,9 @@ def pack(head: Head, body: bytes = b"") -> bytes:
     LocalProtocolError
         For what a receiver would refuse: a number that does not fit, too many or too large frames.
     """
-    return pack_rest(pack_start(head), head.seq, head.buffers, head.sent_ns, body)
+    return pack_rest(
+        pack_start(head), head.seq, head.buffers, head.sent_ns, body, shared=head.shared
+    )
 
 
 def pack_start(head: Head) -> bytes:
@@ -113,20 +115,22 @@ def pack_start(head: Head) -> bytes:
     try:
         return _START.pack(
             MAGIC, VERSION, head.kind, head.flags, head.run, head.edge, head.sender,
-            head.incarnation, head.attempt, head.generation,
+            head.incarnation, head.attempt,
         )  # fmt: skip
     except struct.error as error:
         raise LocalProtocolError(f"cannot send {head}: {error}") from None
 
 
-def pack_rest(start: bytes, seq: int, buffers: int, sent_ns: int, body: bytes) -> bytes:
+def pack_rest(
+    start: bytes, seq: int, buffers: int, sent_ns: int, body: bytes, *, shared: int = 0
+) -> bytes:
     """Return the first frame of a message that begins with `start`, see `pack`."""
     if buffers > MAX_BUFFERS:
         raise LocalProtocolError(f"{buffers} large arrays in one message, {MAX_BUFFERS} can travel")
     if PREFIX_BYTES + len(body) > MAX_FRAME_BYTES:
         raise LocalProtocolError(f"a body of {len(body)} bytes, {MAX_FRAME_BYTES} can travel")
     try:
-        return start + _REST.pack(buffers, seq, sent_ns, len(body)) + body
+        return start + _REST.pack(shared, buffers, seq, sent_ns, len(body)) + body
     except struct.error as error:
         raise LocalProtocolError(f"cannot send iteration {seq}: {error}") from None
 
@@ -188,15 +192,15 @@ def unpack_all(
             raise RemoteProtocolError(
                 f"too short for a message: {size - end} bytes, the prefix alone has {PREFIX_BYTES}"
             )
-        kind, its_run, edge, sender, incarnation, attempt, generation, flags = _read_start(
+        kind, its_run, edge, sender, incarnation, attempt, flags = _read_start(
             bytes(view[end:rest]), run
         )
-        buffers, seq, sent_ns, length = _REST.unpack_from(view, rest)
+        shared, buffers, seq, sent_ns, length = _REST.unpack_from(view, rest)
         end = at + length
         if end > size or buffers > MAX_BUFFERS:
             raise _wrong_length(size - at, length, buffers)
         head = Head(
-            kind, its_run, edge, sender, seq, incarnation, attempt, generation, flags, buffers,
+            kind, its_run, edge, sender, seq, incarnation, attempt, shared, flags, buffers,
             sent_ns,
         )  # fmt: skip
         found.append((head, view[at:end]))
@@ -209,7 +213,7 @@ def unpack_all(
 def _read_start(start: bytes, run: bytes | None) -> tuple[Any, ...]:
     """Check the part of a prefix that hardly ever changes."""
     (
-        magic, version, kind, flags, its_run, edge, sender, incarnation, attempt, generation,
+        magic, version, kind, flags, its_run, edge, sender, incarnation, attempt,
     ) = _START.unpack(start)  # fmt: skip
     if magic != MAGIC:
         raise RemoteProtocolError(f"not a message of caspy: it begins with {magic!r}")
@@ -221,7 +225,18 @@ def _read_start(start: bytes, run: bytes | None) -> tuple[Any, ...]:
         raise RemoteProtocolError(f"a message of another run: {its_run.hex()}")
     if kind not in _KINDS:
         raise RemoteProtocolError(f"unknown kind of message: {kind}")
-    return _KINDS[kind], its_run, edge, sender, incarnation, attempt, generation, flags
+    return _KINDS[kind], its_run, edge, sender, incarnation, attempt, flags
+
+
+def shared_bytes(frame: bytes) -> int:
+    """Return how many bytes of arrays in shared memory a message refers to, about.
+
+    Parameters
+    ----------
+    frame
+        Its first frame, as `pack` returned it.
+    """
+    return int.from_bytes(frame[_START.size : _START.size + 4], "little") << 10
 
 
 def _wrong_length(present: int, said: int, buffers: int) -> RemoteProtocolError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from camagick.actor.assignment import Assignment, OnError
@@ -10,13 +11,16 @@ from camagick.actor.waiting import WaitingHost
 from camagick.walk import place
 from camagick_broker.journal import Journal
 from camagick_broker.ledger import Ledger, Row
+from camagick_broker.segment import Segment
 from caspy.rule import ancestors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container, Iterable
 
     from caspy.layout import Actor
     from caspy.plan import Pipe, Plan
+
+log = logging.getLogger(__name__)
 
 
 class Crew:
@@ -53,6 +57,9 @@ class Crew:
             for number, (_, actor) in self._actors.items()
             if actor.consumers and not actor.node.repeatable
         }
+        self._segments = _segments(
+            number for number, (_, actor) in self._actors.items() if actor.consumers
+        )
         self._before: dict[int, set[int]] = {}
         for pipe in plan.pipes:
             self._before.update(ancestors(pipe.actors))
@@ -78,20 +85,58 @@ class Crew:
     def work(self, number: int, incarnation: int, poison: frozenset[int]) -> Callable[[], int]:
         """Return what an actor's process has to do."""
         pipe, actor = self._actors[number]
+        before = self._before[number]
         assignment = Assignment(
             node=actor.node,
             wiring=self._plan.wiring(pipe, actor, self._folder, incarnation),
             tree=actor.tree,
             ledger=self._ledger,
             journal=self._journals.get(number),
+            segments={
+                one: segment
+                for one, segment in self._segments.items()
+                if one == number or one in before
+            },
             lines={one: frozenset({one, *self._before[one]}) for one in actor.inputs},
             on_error=self._on_error,
             poison=poison,
         )
         host = PlainHost if actor.node.synchronous else WaitingHost
-        return lambda: host(assignment).run()
+
+        def run() -> int:
+            self._own(number, assignment.segments)
+            return host(assignment).run()
+
+        return run
+
+    def _own(self, number: int, needed: Container[int]) -> None:
+        """In an actor's process: let go of what others write, and of what it never reads."""
+        for one, segment in self._segments.items():
+            if one not in needed:
+                segment.close()
+            elif one != number:
+                segment.only_read()
 
     def close(self) -> None:
         """Let go of what outlives the actors."""
         for journal in self._journals.values():
             journal.close()
+        for segment in self._segments.values():
+            segment.close()
+
+
+def _segments(numbers: Iterable[int]) -> dict[int, Segment]:
+    """Return memory for these actors to share arrays in; none where the system does not allow it.
+
+    Arrays travel as bytes then, which is slower, and as safe.
+    """
+    made: dict[int, Segment] = {}
+    try:
+        for number in numbers:
+            made[number] = Segment(number)
+    except OSError as error:
+        log.warning('msg="no shared memory, arrays are copied: %s"', error.strerror or error)
+        for segment in made.values():
+            segment.close()
+        return {}
+    return made

@@ -19,11 +19,13 @@ _INPUT, _CONSUMER = 4, 2
 def files_needed(plan: Plan) -> int:
     """Return how many open files the actor of a plan that needs most of them has.
 
-    Beside its own, an actor inherits those by which the launcher watches the actors before it.
+    Beside its own, an actor inherits those by which the launcher watches the actors before it, and
+    shared memory.
     """
     actors = plan.actors
     edges = [_INPUT * len(actor.inputs) + _CONSUMER * len(actor.consumers) for actor in actors]
-    return _BASE + len(actors) + len(plan.services) + max(edges)
+    segments = sum(bool(actor.consumers) for actor in actors)
+    return _BASE + len(actors) + segments + len(plan.services) + max(edges)
 
 
 def allow_open_files(plan: Plan) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from camagick.processor import ProcessorBase
     from camagick_broker.journal import Journal
     from camagick_broker.ledger import Ledger
+    from camagick_broker.segment import Segment
     from camagick_broker.wiring import Wiring
 
 #: What to do when a processor raises: end the run, go on without its output, or try again anew.
@@ -34,6 +35,8 @@ class Assignment:
         Where all actors of this host note how far they have come.
     journal
         Where it keeps what it could not make again; None where it could.
+    segments
+        Shared memory, by the number of the actor that writes it: its own, and of those before it.
     lines
         For each producer, the numbers of the actors that its messages come from, its own too.
     on_error
@@ -47,6 +50,7 @@ class Assignment:
     tree: Tree | None
     ledger: Ledger
     journal: Journal | None = None
+    segments: Mapping[int, Segment] = field(default_factory=dict)
     lines: Mapping[int, frozenset[int]] = field(default_factory=dict)
     on_error: OnError = "stop"
     poison: frozenset[int] = field(default=frozenset())

@@ -9,12 +9,16 @@ from camagick.actor.messages import Writer
 from camagick.processor import Result, conclude
 from camagick_broker.encoder import Encoder
 from camagick_broker.reader import decode
+from camagick_broker.shared import SharedArrays
+from camagick_broker.slotpool import SlotPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from camagick.actor.assignment import Assignment
     from camagick.actor.inputs import Given
+    from camagick_broker.ledger import Row
+    from camagick_broker.reader import SlotReader
 
 
 class HandOver:
@@ -31,6 +35,8 @@ class HandOver:
     ----------
     row
         What outlives the process, see `camagick_broker.ledger`.
+    shared
+        Large arrays, which lie in shared memory; None where there is none.
     busy_s
         How long the processor has worked.
     """
@@ -40,7 +46,11 @@ class HandOver:
         self._node, self._wiring = node, wiring
         self._journal = assignment.journal
         self._call = call
-        self._write = Writer(wiring, copies=node.keeps_frames)
+        self.row = assignment.ledger[wiring.number]
+        self.shared = _shared(assignment, self.row)
+        if self.shared is not None:
+            node.allocate = self.shared.empty
+        self._write = Writer(wiring, copies=node.keeps_frames, shared=self.shared)
         self._encode = Encoder()
         self._uncommitted = 0
         self._batch = max(1, wiring.window // 2)
@@ -48,13 +58,23 @@ class HandOver:
         again = wiring.incarnation > 1 and not node.repeatable
         self._lineage = {wiring.number: wiring.incarnation} if again else {}
         self._began = 0.0
-        self.row = assignment.ledger[wiring.number]
         self.busy_s = 0.0
+
+    @property
+    def slots(self) -> SlotReader | None:
+        """What reads arrays that lie in shared memory; None where there is none."""
+        return self.shared.read if self.shared is not None else None
+
+    def figures(self) -> dict[str, int]:
+        """Return what the statistics shall say."""
+        return self.shared.figures() if self.shared is not None else {}
 
     def begin(self, seq: int) -> None:
         """Note that the processor is called for an iteration now."""
         self._node.seq = seq
         self.row.begun = seq + 1
+        if self.shared is not None:
+            self.shared.begin(seq)
         self._began = time.perf_counter()
 
     def __call__(self, seq: int, made: Result, given: Given, before: dict[str, Any]) -> None:
@@ -85,6 +105,8 @@ class HandOver:
     def nothing(self, seq: int, given: Given) -> None:
         """Send on an iteration without the processor's part in it."""
         self._began = time.perf_counter()
+        if self.shared is not None:
+            self.shared.begin(seq)
         self(seq, {}, given, dict(given.context))
 
     def is_due(self, *, idle: bool) -> bool:
@@ -121,3 +143,15 @@ class HandOver:
         entries = [[tag, 0, None, None, value] for tag, value in known.items()]
         body, buffers = self._encode({}, [], entries)
         return [body, *buffers]
+
+
+def _shared(assignment: Assignment, row: Row) -> SharedArrays | None:
+    """Return the shared memory of an actor; None where the launcher has made none."""
+    if not assignment.segments:
+        return None
+    own = assignment.segments.get(assignment.wiring.number)
+    pool = None
+    if own is not None:
+        pool = SlotPool(own, row, None if assignment.journal is None else row.made)
+    copies, name = assignment.node.keeps_frames, assignment.wiring.name
+    return SharedArrays(assignment.segments, pool, copies=copies, name=name)

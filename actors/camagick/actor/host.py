@@ -68,7 +68,10 @@ class Host:
         node.placement = node.placement._replace(
             number=wiring.number, incarnation=wiring.incarnation
         )
-        self.station = Station(wiring, self.deliver, self._figures, assignment.ledger, self.resume)
+        self.station = Station(
+            wiring, self.deliver, self._figures, assignment.ledger, self.resume,
+            self.hand_over.slots,
+        )  # fmt: skip
 
     def _tell(self, name: str, *arguments: Any) -> None:
         self.station.call(name, *arguments)
@@ -165,6 +168,7 @@ class Host:
     def _figures(self) -> dict[str, Any]:
         return {
             **self.node.figures(),
+            **self.hand_over.figures(),
             "seq": self.hand_over.row.made,
             "restarts": self.wiring.incarnation - 1,
             **self.failures.counts,

@@ -14,8 +14,8 @@ from camagick_broker.wire import Head, Kind, pack_rest, pack_start
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from camagick_broker.loose import Place
     from camagick_broker.protocol import Arrived
+    from camagick_broker.shared import SharedArrays
     from camagick_broker.wiring import Wiring
 
 
@@ -28,15 +28,16 @@ class Writer:
         The actor's place.
     copies
         Whether arrays have to be copied: their maker may write into them again.
-    place
-        Brings arrays into shared memory, see `camagick_broker.loose.Place`; None without it.
+    shared
+        Where large arrays lie; None where they have to travel.
     """
 
-    def __init__(self, wiring: Wiring, *, copies: bool, place: Place | None = None) -> None:
+    def __init__(self, wiring: Wiring, *, copies: bool, shared: SharedArrays | None = None) -> None:
         self._copies = copies
+        self._shared = shared
         own, attempt = wiring.number, wiring.incarnation
         self._start = pack_start(Head(Kind.DATA, wiring.run, own, own, 0, attempt, attempt))
-        self._encode = Encoder(place)
+        self._encode = Encoder(shared.place if shared is not None else None)
 
     def __call__(
         self, seq: int, data: Data, context: Data, lineage: Mapping[int, int]
@@ -51,7 +52,11 @@ class Writer:
         body, buffers = self._encode(lineage, _entries(context), _entries(data))
         if self._copies:
             buffers = [np.array(buffer) for buffer in buffers]
-        return [pack_rest(self._start, seq, len(buffers), time.time_ns(), body), *buffers]
+        size = self._shared.end() if self._shared is not None else 0
+        first = pack_rest(
+            self._start, seq, len(buffers), time.time_ns(), body, shared=-(-size // 1024)
+        )
+        return [first, *buffers]
 
 
 def _entries(data: Data) -> list[tuple[str, int, str, Mapping[str, Any], Any]]:

@@ -8,6 +8,8 @@ import itertools
 import logging
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from camagick.errors import CamagickError
 from camagick.service import ca_wire
 
@@ -109,7 +111,9 @@ class Proxy:
             answers = await self._ask("post", [update for _, update in sent])
             for (number, _), answer in zip(sent, answers, strict=True):
                 problems[number] = answer
-            self._posted.update((update[0], update) for _, update in sent)
+            # For the next service, if there has to be one; arrays are those of an iteration.
+            for _, (name, value, more) in sent:
+                self._posted[name] = (name, _kept(value), more)
         return problems
 
     async def _ask(self, *request: Any) -> Any:
@@ -190,6 +194,10 @@ class Proxy:
             if not self._closed:
                 # Owned by this object, cancelled in close().
                 self._reviving = asyncio.get_running_loop().create_task(self._revive())
+
+
+def _kept(value: Any) -> Any:
+    return value.copy() if isinstance(value, np.ndarray) else value
 
 
 #: What a post says about its value.

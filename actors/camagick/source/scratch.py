@@ -139,10 +139,10 @@ class Processor(ProcessorBase):
         shapes = list(self._shapes.items())
         if self.method == "random":
             self._random = np.random.default_rng(self.seed)
-            random = self._random.random
-            return lambda: {tag: random(shape) for tag, shape in shapes}
+            random, empty = self._random.random, self.empty
+            return lambda: {tag: random(out=empty(shape)) for tag, shape in shapes}
         if self.method == "counter":
-            return _Counter(shapes, **self._options)
+            return _Counter(shapes, self.empty, **self._options)
         if self.method == "static":
             value = self._static()
             scalars = self._scalars
@@ -151,7 +151,12 @@ class Processor(ProcessorBase):
             }
         # Who receives an array may keep it, so everybody gets one of his own.
         curves = [(tag, self._curve(shape)) for tag, shape in shapes]
-        return lambda: {tag: curve.copy() for tag, curve in curves}
+        return lambda: {tag: self._filled(curve) for tag, curve in curves}
+
+    def _filled(self, content: Any) -> Any:
+        made = self.empty(content.shape)
+        made[...] = content
+        return made
 
     def _curve(self, shape: Shape) -> Any:
         options = self._options
@@ -179,8 +184,14 @@ class Processor(ProcessorBase):
 class _Counter:
     """All arrays filled with one number, that goes on by a step."""
 
-    def __init__(self, shapes: list[tuple[str, Shape]], start: float, inc: float) -> None:
-        self._shapes = shapes
+    def __init__(
+        self,
+        shapes: list[tuple[str, Shape]],
+        empty: Callable[[Shape], Any],
+        start: float,
+        inc: float,
+    ) -> None:
+        self._shapes, self._empty = shapes, empty
         self._start, self._inc = start, inc
         self.count = 0
 
@@ -188,7 +199,12 @@ class _Counter:
         # By multiplication: sums of a step such as 0.1 would drift away.
         number = float(self._start + self.count * self._inc)
         self.count += 1
-        return {tag: np.full(shape, number) for tag, shape in self._shapes}
+        return {tag: self._full(shape, number) for tag, shape in self._shapes}
+
+    def _full(self, shape: Shape, number: float) -> Any:
+        made = self._empty(shape)
+        made.fill(number)
+        return made
 
 
 def _options(method: str, opts: Any) -> dict[str, Any]:
