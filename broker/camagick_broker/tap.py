@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from camagick_broker.address import tap_address
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.tapping import Schedule, rate_of, stamped
-from camagick_broker.wire import Kind
+from camagick_broker.wire import PASSED, Kind
 
 if TYPE_CHECKING:
     from camagick_broker.events import ToConsumers
@@ -31,6 +31,7 @@ _MOST_TOPICS = 64
 _QUEUE_BYTES = 1 << 24
 _FEWEST, _MOST = 3, 256
 _KIND_AT = 5  # the byte of a prefix that says what the message is
+_FLAGS_AT = 6
 
 
 class Tap:
@@ -72,6 +73,8 @@ class Tap:
         if not self._wanted or message.consumer is not None:  # or one that is sent again
             return
         frames = message.frames
+        if frames[0][_FLAGS_AT] & PASSED:  # nothing of this actor's own is in it
+            return
         outlet = self._fitting(sum(memoryview(frame).nbytes for frame in frames))
         if outlet is None:
             return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from caspy import log
 from caspy.execute import opened
-from caspy.plan import DEFAULT_WINDOW, Window, make_plan
+from caspy.plan import Window, make_plan
 from caspy.policy import Policy
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class RunFailed(Exception):
 
 async def run(
     *flows: Any,
-    window: Window = DEFAULT_WINDOW,
+    window: Window | None = None,
     count: int | None = None,
     bus: str | None = None,
     restart: int = 3,
@@ -45,6 +45,7 @@ async def run(
         fork, so anything goes; what they hold open must bear that.
     window
         How many iterations of a pipe may be under way at once; 'auto': 4 to 64, by their size.
+        None: 8, or two for each worker.
     count
         End after so many iterations; None for no limit.
     bus

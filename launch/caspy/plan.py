@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from camagick.walk import check_each_once
@@ -13,6 +13,7 @@ from camagick_broker.sizes import MOST
 from camagick_broker.wiring import Wiring
 from caspy.errors import PlanError
 from caspy.layout import Actor, Layout
+from caspy.parallel import enough, remarks
 from caspy.rule import when_to_start
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Pipe:
         Numbers of the actors without input, of the last gates, of the actors without consumer.
     lockstep, why
         Whether an iteration waits for the end of the one before, and the reason in words.
+    remarks
+        What is laid out, but will not do what it was asked for.
     """
 
     flow: Any
@@ -46,6 +49,7 @@ class Pipe:
     terminals: tuple[int, ...]
     lockstep: bool
     why: str
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -94,7 +98,7 @@ class Plan:
 
 def make_plan(
     flows: Sequence[Any],
-    window: Window = DEFAULT_WINDOW,
+    window: Window | None = None,
     count: int | None = None,
     bus: str | None = None,
 ) -> Plan:
@@ -106,7 +110,8 @@ def make_plan(
         One flow a pipe.
     window
         How many iterations of a pipe may be under way at once; 'auto' fits that to the size of the
-        messages: as many as make 256 MB on an edge, from 4 to 64.
+        messages: as many as make 256 MB on an edge, from 4 to 64. None: 8, or where workers share a
+        processor, twice as many as there are.
     count
         End after so many iterations; None for no limit.
     bus
@@ -118,8 +123,7 @@ def make_plan(
         For what cannot be laid out, with the reason.
     """
     fitted = window == "auto"
-    most = MOST if window == "auto" else window
-    if most < 1:
+    if window is not None and window != "auto" and window < 1:
         raise PlanError(f"-window {window}: at least one iteration has to be under way")
     if count is not None and count < 0:
         raise PlanError(f"-count {count}: a number of iterations is not negative")
@@ -127,27 +131,31 @@ def make_plan(
         name = check_name(bus) if bus is not None else f"run{os.getpid()}"
     except AddressError as error:
         raise PlanError(str(error)) from None
-    pipes: list[Pipe] = []
-    first = 1
+    layouts: list[list[Actor]] = []
     for flow in flows:
-        pipe = _lay_out(flow, first, window)
-        first += len(pipe.actors)
-        pipes.append(pipe)
+        layouts.append(_lay_out(flow, 1 + sum(map(len, layouts))))
+    if window is None:
+        window = max((enough(DEFAULT_WINDOW, actors) for actors in layouts), default=DEFAULT_WINDOW)
+    most = MOST if window == "auto" else window
+    pipes = [_pipe(*pair, window, most) for pair in zip(flows, layouts, strict=True)]
     return Plan(name, os.urandom(8), pipes, most, count, fitted)
 
 
-def _lay_out(flow: Any, first: int, window: Window) -> Pipe:
+def _lay_out(flow: Any, first: int) -> list[Actor]:
     try:
         check_each_once(flow)
     except ValueError as error:
         raise PlanError(str(error)) from None
     layout = Layout(first)
     layout.add(flow, None)
-    actors = layout.actors
-    if not actors:
+    if not layout.actors:
         raise PlanError("a pipe without a processor: nothing to do")
+    return layout.actors
+
+
+def _pipe(flow: Any, actors: list[Actor], window: Window, most: int) -> Pipe:
     start = when_to_start(actors, window)
-    return Pipe(
+    pipe = Pipe(
         flow=flow,
         actors=actors,
         heads=start.heads,
@@ -157,3 +165,5 @@ def _lay_out(flow: Any, first: int, window: Window) -> Pipe:
         lockstep=start.lockstep,
         why=start.why,
     )
+    pipe.remarks = remarks(pipe, most)
+    return pipe
