@@ -72,12 +72,13 @@ def why_not(thing: Any, role: str, name: str) -> str:
             f"the function {name} cannot be shared: nobody knows whether a call depends on earlier"
             " ones (write it as a ProcessorBase, whose `stateful` is False)"
         )
-    if _says(thing, "stateful") or _says(thing, "paces") or _says(thing, "commits"):
-        return (
-            f"{what} cannot be shared: it must see every iteration, because a call depends on"
-            " earlier ones (give the workers to pipes before or behind it)"
-        )
-    return ""
+    if _says(thing, "paces"):
+        why = "it sets the pace of all iterations"
+    elif _says(thing, "stateful"):
+        why = "it must see every iteration, because a call depends on earlier ones"
+    else:
+        return ""
+    return f"{what} cannot be shared: {why} (give the workers to pipes before or behind it)"
 
 
 def _says(thing: Any, name: str) -> bool:
@@ -89,13 +90,14 @@ def _name(node: Any) -> str:
     return getattr(node, "name", type(node).__name__)
 
 
-def enough(least: int, actors: Iterable[Actor]) -> int:
+def enough(least: int, pipes: Iterable[Iterable[Actor]]) -> int:
     """Return how many iterations have to be under way to keep all workers busy.
 
-    Twice as many as there are workers: one that each works on, and one that waits for it or
-    behind it, where the others' are not done yet.
+    Twice as many as a pipe has workers: one that each works on, and one that waits for it, or
+    behind it until those before are done.
     """
-    return max(least, 2 * sum(1 for actor in actors if actor.share is not None))
+    numbers = (sum(actor.share is not None for actor in actors) for actors in pipes)
+    return max(least, 2 * max(numbers, default=0))
 
 
 def remarks(pipe: Pipe, window: int) -> list[str]:
@@ -114,9 +116,8 @@ def remarks(pipe: Pipe, window: int) -> list[str]:
                 " which is behind them"
             )
         elif window < len(group):
-            found.append(
-                f"at most {window} of {who} work at a time: -window {2 * len(group)} keeps them busy"
-            )
+            busy = f"-window {2 * len(group)} keeps them busy"
+            found.append(f"at most {window} of {who} work at a time: {busy}")
     return found
 
 

@@ -134,10 +134,9 @@ def make_plan(
     layouts: list[list[Actor]] = []
     for flow in flows:
         layouts.append(_lay_out(flow, 1 + sum(map(len, layouts))))
-    if window is None:
-        window = max((enough(DEFAULT_WINDOW, actors) for actors in layouts), default=DEFAULT_WINDOW)
-    most = MOST if window == "auto" else window
-    pipes = [_pipe(*pair, window, most) for pair in zip(flows, layouts, strict=True)]
+    used = window or enough(DEFAULT_WINDOW, layouts)
+    most = MOST if used == "auto" else int(used)
+    pipes = [_pipe(*pair, used, most) for pair in zip(flows, layouts, strict=True)]
     return Plan(name, os.urandom(8), pipes, most, count, fitted)
 
 
