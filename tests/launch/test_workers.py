@@ -34,21 +34,32 @@ W = "--npfun sum @workers"
 
 #: Every even iteration ends only after the odd one behind it: one process alone would be stuck.
 CROSSING = """
-import time
+import asyncio, time
 from pathlib import Path
 from camagick.processor import ProcessorBase
 
 
 class Crossing(ProcessorBase):
     def process(self, data, context):
-        number = int(data["a"][0])
-        Path(f"begun{number}").touch()
-        deadline = time.monotonic() + 20
-        while number % 2 == 0 and not Path(f"begun{number + 1}").exists():
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"{number} is alone")
+        for _ in until_met(self, data):
             time.sleep(0.001)
         return data
+
+
+class Waiting(ProcessorBase):
+    async def __call__(self, data, context):
+        for _ in until_met(self, data):
+            await asyncio.sleep(0.001)
+        return data
+
+
+def until_met(self, data):
+    number, deadline = int(data["a"][0]), time.monotonic() + 20
+    Path(f"{self.name}{number}").touch()
+    while number % 2 == 0 and not Path(f"{self.name}{number + 1}").exists():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{number} is alone")
+        yield
 """
 
 
@@ -162,11 +173,16 @@ def test_from_python() -> None:
 
 def test_workers_work_at_the_same_time_and_results_stay_in_order(tmp_path: Path) -> None:
     (tmp_path / "crossing.py").write_text(CROSSING)
-    line = f"-count 20 {A} rate=1e9 {{ --crossing:Crossing @workers=2 [ ] }} {S}"
+    line = f"""-count 20 -stats figures {A} rate=1e9 {{ --crossing:Crossing @workers=2 [ ] }}
+               --crossing:Waiting @workers=2 {S}"""
     env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
     done = caspy(*line.split(), env=env, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [f"a: [{number}.]" for number in range(20)]
+    last = json.loads((tmp_path / "figures").read_text().splitlines()[-1])
+    assert {name: actor["iterations"] for name, actor in last["actors"].items()} == dict.fromkeys(
+        ["scratch.1", "crossing.2", "crossing.3", "waiting.4", "waiting.5", "summary.6"], 20
+    )
 
 
 def test_a_worker_can_be_tapped_and_shows_its_own_iterations(tmp_path: Path) -> None:
