@@ -187,8 +187,10 @@ def test_workers_work_at_the_same_time_and_results_stay_in_order(tmp_path: Path)
 
 def test_a_worker_can_be_tapped_and_shows_its_own_iterations(tmp_path: Path) -> None:
     line = f"{A} rate=400 {W}=2 {S} path={tmp_path}/all"
-    with Run("-bus", "shared", *line.split()) as run:
+    with Run("-bus", "shared", "-window", "1", *line.split()) as run:
         card_of("shared")
+        assert "WARNING" in run.log  # they have to take turns
+        assert "at most 1 of the 2 workers of npfun.2 work at a time: -window 4" in run.log
         done = caspy(*f"--from-tap shared/npfun.3 rate=all {S} -count 5".split())
         assert (done.returncode, done.stderr) == (0, "")
         found = [float(text.split()[1]) for text in done.stdout.splitlines()]
