@@ -57,6 +57,6 @@ def test_of_workers_only_the_one_whose_turn_it_was_counts() -> None:
 
 
 def arrived(number: int, seq: int, lineage: dict[int, int]) -> Arrived:
-    body, buffers = Encoder()(lineage, [], [[f"x{number}", number, None, None, seq]])
+    body, buffers = Encoder()(lineage, [], [(f"x{number}", number, f"x{number}", {}, seq)])
     head = Head(Kind.DATA, b"12345678", number, number, seq)
     return Arrived(head, decode(memoryview(body), buffers), buffers)
