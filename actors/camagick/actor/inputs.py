@@ -11,7 +11,7 @@ from camagick.errors import CamagickError
 from camagick.merge import Merger, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from camagick_broker.edges import Joined
 
@@ -100,6 +100,7 @@ class Inputs:
         self._producers = producers
         self._lines = lines
         self._tree = tree
+        self._has_workers = set(_chosen(tree, 0)) != set(producers)
         self._mergers: dict[int, Merger] = {}
 
     def __call__(self, joined: Joined) -> Given:
@@ -110,18 +111,25 @@ class Inputs:
         Torn
             When its inputs do not belong together.
         """
-        tree, seq = self._tree, joined.seq
-        if isinstance(tree, int):
-            return Given(*read(joined.messages[0]))
-        if isinstance(tree, Shared):
-            return Given(*read(joined.messages[self._producers.index(tree.of(seq))]))
-        arrived = dict(zip(self._producers, joined.messages, strict=True))
-        known = {number: read(arrived[number]) for number in _chosen(tree, seq)}
+        messages = joined.messages
+        if isinstance(self._tree, int):
+            return Given(*read(messages[0]))
+        if isinstance(self._tree, Shared):
+            return Given(*read(messages[self._producers.index(self._tree.of(joined.seq))]))
+        known = {number: read(message) for number, message in self._counting(joined)}
         lineages = {producer: one[2] for producer, one in known.items()}
         check_whole(lineages, self._lines)
         lineage = {key: value for one in lineages.values() for key, value in one.items()}
-        data, context = self._evaluate(tree, known, seq)
+        data, context = self._evaluate(self._tree, known, joined.seq)
         return Given(data, context, lineage)
+
+    def _counting(self, joined: Joined) -> Iterable[tuple[int, Any]]:
+        """Return producers and messages; of workers, only the one whose turn it was."""
+        pairs = zip(self._producers, joined.messages, strict=True)
+        if not self._has_workers:
+            return pairs
+        chosen = set(_chosen(self._tree, joined.seq))
+        return [pair for pair in pairs if pair[0] in chosen]
 
     def _evaluate(self, tree: Tree, known: Mapping[int, Any], seq: int) -> tuple[Data, Data]:
         if isinstance(tree, Shared):
