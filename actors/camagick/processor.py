@@ -84,7 +84,7 @@ class ProcessorBase:
         True where what was handed over is safe only after `commit`; until then, nobody forgets it.
     memory
         How many of the last calls a restarted processor has to know of; see `remember`.
-    workers
+    shared_by
         How many processes share its iterations on the bus; more than 1 only without state.
     seq
         Number of the iteration, set before each call; it counts from 0.
@@ -109,7 +109,7 @@ class ProcessorBase:
     serial: int
     placement: Placement
     memory: int = 0
-    workers: int = 1
+    shared_by: int = 1
     seq: int = 0
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:

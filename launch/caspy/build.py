@@ -117,7 +117,7 @@ class _Builder:
             return None
         if catalogue.is_external(step.name):
             made.role = step.role  # the flag says what it is used as
-        made.workers = step.workers
+        made.shared_by = step.workers
         return made
 
 

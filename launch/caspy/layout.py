@@ -77,12 +77,12 @@ class Layout:
         return None if tree is None else Branch(tree, str(child.label), members(child))
 
     def _add_workers(self, node: ProcessorBase, upstream: Tree | None) -> int | Shared:
-        reason = refusal(node, node.workers)
+        reason = refusal(node, node.shared_by)
         if reason:
             raise PlanError(reason)
-        if node.workers == 1:
+        if node.shared_by == 1:
             return self._add_actor(node, upstream)
-        shares = [Share(worker, node.workers) for worker in range(node.workers)]
+        shares = [Share(worker, node.shared_by) for worker in range(node.shared_by)]
         return Shared(tuple(self._add_actor(node, upstream, share) for share in shares))
 
     def _add_actor(

@@ -39,7 +39,7 @@ def workers(processor: Node, number: int) -> Node:
     reason = refusal(processor, number)
     if reason:
         raise ValueError(reason)
-    processor.workers = number  # type: ignore[attr-defined]
+    processor.shared_by = number  # type: ignore[attr-defined]
     return processor
 
 

@@ -166,7 +166,7 @@ def test_from_python() -> None:
         with pytest.raises(ValueError, match="whole number from 1 to 1000"):
             package.workers(Npfun("sum"), number)  # type: ignore[arg-type]
     stack = Stack(3)
-    stack.workers = 2
+    stack.shared_by = 2
     with pytest.raises(PlanError, match="@workers=2: pipe stack cannot be shared"):
         make_plan([ChainFlow(Scratch("counter", a=1), stack)])
 
