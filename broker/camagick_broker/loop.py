@@ -44,6 +44,7 @@ class HeadLoop:
         self._starter = Starter(
             wiring.heads, wiring.gates, wiring.terminals,
             lockstep=wiring.lockstep, window=wiring.window, fitted=wiring.fitted,
+            least=wiring.least,
         )  # fmt: skip
         self._speakers = {
             Kind.LEFT: wiring.gates, Kind.ENDED: wiring.terminals, Kind.STATE: wiring.heads,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 #: Iterations that end within so many seconds may be under way.
 SPAN_S = 0.1
-#: But never fewer than this.
+#: But never fewer than this, unless somebody says otherwise.
 FEWEST = 8
 _LOOK_S = 0.05
 
@@ -17,13 +17,19 @@ _LOOK_S = 0.05
 class Pace:
     """Looks at how fast iterations end.
 
+    Parameters
+    ----------
+    least
+        How many may be under way however slow they are.
+
     Attributes
     ----------
     most
         How many iterations may be under way; None before the first look.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, least: int = FEWEST) -> None:
+        self._least = least
         self.most: int | None = None
         self._since = 0.0
         self._ended = 0
@@ -41,12 +47,12 @@ class Pace:
             So many may be under way, however fast they end.
         """
         if self.most is None:
-            self.most, self._since, self._ended = min(FEWEST, limit), now, ended
+            self.most, self._since, self._ended = min(self._least, limit), now, ended
             return True
         elapsed = now - self._since
         if elapsed < _LOOK_S:
             return False
         before, fitting = self.most, int((ended - self._ended) / elapsed * SPAN_S)
-        self.most = min(limit, max(FEWEST, min(fitting, 2 * before), before // 2))
+        self.most = min(limit, max(self._least, min(fitting, 2 * before), before // 2))
         self._since, self._ended = now, ended
         return self.most != before

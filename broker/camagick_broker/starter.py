@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from camagick_broker.pace import Pace
+from camagick_broker.pace import FEWEST, Pace
 from camagick_broker.sizes import LEAST, fitting
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class Starter:
         How many iterations may be under way.
     fitted
         Whether that is an upper bound, and fewer may be where messages are large or slow.
+    least
+        How many may be however slow they are.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Starter:
         lockstep: bool,
         window: int,
         fitted: bool = False,
+        least: int = FEWEST,
     ) -> None:
         heads = tuple(heads)
         self._armed = dict.fromkeys(heads, 0) if len(heads) > 1 else {}
@@ -56,7 +59,7 @@ class Starter:
         self._passed = dict.fromkeys(terminals if lockstep else gates, 0)
         self._window = window
         self._largest: dict[int, int] | None = {} if fitted else None
-        self._pace = Pace()
+        self._pace = Pace(least)
 
     def armed(self, head: int, below: int) -> None:
         """Note that `head` could start everything below `below`."""

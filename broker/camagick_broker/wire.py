@@ -13,7 +13,7 @@ offset  field         meaning
 0       magic         ``CSPY``
 4       version       1
 5       kind          what the message is, see `Kind`
-6       flags         reserved, 0
+6       flags         bit 0 of DATA: the iteration is another worker's, see `PASSED`
 8       run           8 random bytes: messages of another run are refused
 16      edge          number of the producer whose output the message is about
 20      sender        number of the actor that sends
@@ -48,6 +48,8 @@ RUN_BYTES = 8
 #: No frame of a message may be larger, in bytes; ZeroMQ itself refuses what is.
 MAX_FRAME_BYTES = 1 << 31
 MAX_BUFFERS = 4096
+#: Flag of a DATA that is empty because its sender shares its work, and it was another one's turn.
+PASSED = 1
 
 
 class Kind(enum.IntEnum):

@@ -28,7 +28,8 @@ _SUMMARY = """Plug devices, processing, plots and storage together.
 
 A pipe is read from left to right: --from-NAME is a source, --NAME a pipe, --to-NAME a sink, each
 followed by its arguments. `[ A B ]` runs A, then B; `{ A B }` runs both on the same data; a lone
-`,` separates independent pipes. `--NAME ?` explains one of them.
+`,` separates independent pipes. `@workers=4` behind a pipe lets four processes share its work.
+`--NAME ?` explains one of them.
 """
 
 _EXAMPLES = """

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from camagick.actor.messages import Writer
+from camagick.actor.share import passed
 from camagick.processor import Result, conclude
 from camagick_broker.encoder import Encoder
 from camagick_broker.reader import decode
@@ -108,6 +109,11 @@ class HandOver:
         if self.shared is not None:
             self.shared.begin(seq)
         self(seq, {}, given, dict(given.context))
+
+    def passed(self, seq: int) -> None:
+        """Send on that an iteration is another worker's; there is no journal, being repeatable."""
+        self.row.made = seq + 1
+        self._call("sent", seq, passed(self._wiring, seq) if self._wiring.consumers else [])
 
     def is_due(self, *, idle: bool) -> bool:
         """Tell whether it is time to commit; `idle` says that nothing else is to do."""

@@ -128,6 +128,14 @@ class Host:
                 return False
         return True
 
+    def passes(self, seq: int) -> bool:
+        """Leave an iteration that is another worker's to it; tell whether it was one."""
+        share = self._assignment.share
+        if share is None or share.has(seq):
+            return False
+        self.hand_over.passed(seq)
+        return True
+
     def is_poison(self, seq: int) -> bool:
         """Tell whether an iteration has killed this actor too often."""
         return seq in self._assignment.poison

@@ -102,6 +102,8 @@ class PlainHost(Host):
 
     def _iterate(self, seq: int, joined: Joined | None) -> bool:
         """Do one iteration; tell whether there may be another."""
+        if self.passes(seq):
+            return True
         if self.is_poison(seq):
             return self.set_aside(seq, joined)
         try:
