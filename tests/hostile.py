@@ -132,7 +132,7 @@ def _templates() -> dict[str, Any]:
     """Return templates that are none, by what is wrong with them."""
     row = ["tag", 1, None, "float", None]
     attributes: dict[str, Any] = {
-        "no map": 3, "a list": [], "without name": {1: "float"}, "of no form": {"a": None},
+        "no map": 3, "a list": [], "without name": {1: ["mm"]}, "of no form": {"a": None},
         "of an unknown form": {"a": "f8"}, "of two texts": {"a": ["b", "c"]},
         "of bytes": {"a": [b"b"]}, "of a number": {"a": [1]}, "in one another": {"a": {"b": "int"}},
     }  # fmt: skip
