@@ -204,6 +204,8 @@ LIES: dict[str, Callable[[list[Any]], list[Any]]] = {
     "the table": lambda d: [d[0], d[1], 0, *d[3:]],
     "before its slot": lambda d: [d[0], d[1], d[2] - 8, *d[3:]],
     "behind its slot": lambda d: [d[0], d[1], d[2] + (1 << 18), *d[3:]],
+    "half before its slot": lambda d: [d[0], d[1], d[2] - 4096, *d[3:]],
+    "half behind its slot": lambda d: [d[0], d[1], d[2] + 4096, *d[3:]],
     "a huge offset": lambda d: [d[0], d[1], 2**63, *d[3:]],
     "objects": lambda d: [*d[:3], "|O", *d[4:]],
     "text, which nobody has looked at": lambda d: [*d[:3], "<U2", *d[4:]],
@@ -223,10 +225,12 @@ LIES: dict[str, Callable[[list[Any]], list[Any]]] = {
 }
 
 
+@pytest.mark.parametrize("rows", [2, 64], ids=["small slots", "large slots"])
 @pytest.mark.parametrize("name", LIES)
 def test_a_lie_about_an_array_is_refused_and_the_next_good_one_is_read(
-    line: Line, name: str
+    line: Line, name: str, rows: int
 ) -> None:
+    frame = FRAME[:rows]
     truth: list[list[Any]] = []
 
     def spy(array: np.ndarray) -> tuple[int, int, int] | None:
@@ -236,13 +240,14 @@ def test_a_lie_about_an_array_is_refused_and_the_next_good_one_is_read(
         return where
 
     line.source.shared.begin(0)
-    good, _ = Encoder(spy)({}, [], [["x", 1, None, None, FRAME]])
+    three = [["abc"[n], 1, None, None, frame + 0] for n in range(3)]  # it has neighbours
+    good, _ = Encoder(spy)({}, [], three)
     body = msgpack.packb([{}, [], [["x", 1, None, None, msgpack.ExtType(
-        3, msgpack.packb(LIES[name](truth[0]))
+        3, msgpack.packb(LIES[name](truth[1]))
     )]]])  # fmt: skip
     with pytest.raises(RemoteProtocolError, match="unreadable body"):
         line.pipe.get(body)
-    assert np.array_equal(line.pipe.get(good), FRAME)
+    assert np.array_equal(line.pipe.get(good), frame)
 
 
 #: With too few addresses for a frame, a producer sends it otherwise, and a reader copies a part.

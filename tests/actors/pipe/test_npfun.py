@@ -110,3 +110,36 @@ def test_called_as_a_coroutine():
 
 def test_no_data():
     assert asyncio.run(SumPipe()(None, None)) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [("sqrt", "f8"), ("sqrt", "i4"), ("sqrt", "u1"), ("negative", "f4"), ("isnan", "f8"),
+     ("add 1", "i2"), ("add 1.5", "i2"), ("multiply 2", "u1"), ("divide 3", "f4"),
+     ("greater 1", "i8"), ("add 300", "u1"), ("power 2", "c8")],
+)  # fmt: skip
+def test_large_results_are_what_numpy_makes_in_the_place_that_the_runtime_has_for_them(
+    words: str, kind: str
+) -> None:
+    name, *texts = words.split()
+    args = [float(text) if "." in text else int(text) for text in texts]
+    frame = np.arange(5000).reshape(50, 100).astype(kind)
+    pipe = NpfunPipe(name, *args)
+    places: list[np.ndarray] = []
+
+    def allocate(shape: Any, dtype: Any) -> np.ndarray:
+        places.append(np.empty(shape, dtype))
+        return places[-1]
+
+    pipe.allocate = allocate
+    try:
+        expected = getattr(np, name)(frame, *args)
+    except OverflowError:
+        with pytest.raises(CamagickError):
+            run(pipe, x=frame)
+        return
+    made = run(pipe, x=frame)["x"]
+    assert made is places[0]
+    assert made.dtype == expected.dtype
+    np.testing.assert_array_equal(made, expected)
+    assert run(NpfunPipe(name, *args), x=frame)["x"].dtype == expected.dtype
