@@ -65,6 +65,7 @@ class ActorProtocol:
         self._head = HeadLoop(wiring, resume) if wiring.is_head else None
         self._loop_side = LoopSide(wiring, self._post)
         self._running = False
+        self._says_left = wiring.is_last_gate and not wiring.gates_at_join
 
     def take_effects(self) -> list[Any]:
         """Return what has to be carried out, in order, and forget it."""
@@ -178,17 +179,17 @@ class ActorProtocol:
         """Send the message that the processor has made in iteration `seq`."""
         self._standing.made = seq + 1
         if self.out is not None:
-            if self.wiring.fitted:
-                self._post.sizes.made(size_of(frames))
+            self._post.sizes.made(size_of(frames))
             if self.out.push(seq, frames):
                 self._post.on(frames)
             else:
                 self._progress()
         elif not self.wiring.commits:
             self._finish(seq + 1)
-        if self.wiring.is_last_gate and not self.wiring.gates_at_join:
+        if self._says_left:
             self._loop(self.wiring.heads[0], Kind.LEFT, seq + 1)
-        self._stop_in_time()
+        if self._head is not None:
+            self._stop_in_time()
 
     def committed(self, below: int) -> None:
         """Note that everything below this iteration is safe here, where the processor commits."""

@@ -9,6 +9,7 @@ from camagick.actor.messages import Writer
 from camagick.actor.share import passed
 from camagick.processor import Result, conclude
 from camagick_broker.encoder import Encoder
+from camagick_broker.ledger import BEGUN, MADE
 from camagick_broker.reader import decode
 from camagick_broker.shared import SharedArrays
 from camagick_broker.slotpool import SlotPool
@@ -59,6 +60,8 @@ class HandOver:
         again = wiring.incarnation > 1 and not node.repeatable
         self._lineage = {wiring.number: wiring.incarnation} if again else {}
         self._began = 0.0
+        self._sends = bool(wiring.consumers)
+        self._words = self.row.words  # of the two that change with each iteration
         self.busy_s = 0.0
 
     @property
@@ -73,7 +76,7 @@ class HandOver:
     def begin(self, seq: int) -> None:
         """Note that the processor is called for an iteration now."""
         self._node.seq = seq
-        self.row.begun = seq + 1
+        self._words[BEGUN] = seq + 1
         if self.shared is not None:
             self.shared.begin(seq)
         self._began = time.perf_counter()
@@ -95,11 +98,12 @@ class HandOver:
         self.busy_s += time.perf_counter() - self._began
         result = conclude(self._node, made, given.data, given.context, before)
         frames: list[Any] = []
-        if self._wiring.consumers:
-            frames = self._write(seq, result, given.context, {**given.lineage, **self._lineage})
+        if self._sends:
+            lineage = {**given.lineage, **self._lineage} if self._lineage else given.lineage
+            frames = self._write(seq, result, given.context, lineage)
         if self._journal is not None:
             self._journal.write(seq, frames, self._remembered())
-        self.row.made = seq + 1  # the record is complete
+        self._words[MADE] = seq + 1  # the record is complete
         self._uncommitted += 1
         self._call("sent", seq, frames)
 

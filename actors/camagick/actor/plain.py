@@ -75,9 +75,9 @@ class PlainHost(Host):
 
     def _follow(self) -> int:
         """Iterate behind others; return the first iteration that does not exist."""
-        seq = self.resume.seq
+        seq, commits = self.resume.seq, self.node.commits
         while True:
-            if not self.settle(idle=not self._inbox):
+            if commits and not self.settle(idle=not self._inbox):
                 return seq
             item = self._next()
             if isinstance(item, Joined):
