@@ -38,8 +38,9 @@ def _nodes(programs: str, size: int, hops: int, work: str, ends: str) -> list[di
             "args": f"{script} {role} --size {size} --work {work} {ends}",
         }
         if number:
+            # Its policy "backpressure" takes another, slower way; credit keeps the queues short.
             source = {"source": f"n{number - 1}/out", "queue_size": 100}
-            node["inputs"] = {"in": {**source, "queue_policy": "backpressure"}}
+            node["inputs"] = {"in": source}
         if number < hops:
             node["outputs"] = ["out"]
         nodes.append(node)

@@ -45,6 +45,18 @@ PVAPY = Peer("pvapy", ("pvapy==5.6.0", "numpy"), "pvapy-hpc-consumer")
 DORA = Peer("dora", ("dora-rs==1.1.0", "dora-rs-cli==1.1.0", "numpy", "pyarrow"), "dora")
 ALL = (REFERENCE, PVAPY, DORA)
 
+# Seen by these processes alone. pvAccess wants an interface that can broadcast; both ends of this one stay in the namespace.
+_NETWORK = "; ".join(
+    [
+        "mount -t tmpfs tmpfs /dev/shm",  # a killed peer leaves its shared memory there
+        "ip link set lo up multicast on",
+        "ip link add bench0 type veth peer name bench1",
+        "ip addr add 10.99.0.1/24 broadcast 10.99.0.255 dev bench0",
+        "ip link set bench0 up",
+        "ip link set bench1 up",
+    ]
+)
+
 #: Peers that are not to be run, by name; and commands that stand for one.
 excluded: set[str] = set()
 commands: dict[str, Path] = {}
@@ -131,7 +143,7 @@ def alone(command: list[str]) -> list[str]:
     if shutil.which("unshare") is None:
         raise Unavailable("there is no unshare, and it would speak to the network")
     spaces = ["--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    return ["unshare", *spaces, "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *command]
+    return ["unshare", *spaces, "sh", "-c", f'{_NETWORK}; exec "$@"', "sh", *command]
 
 
 def describe() -> dict[str, str]:

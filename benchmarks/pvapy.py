@@ -31,6 +31,6 @@ def frames(side: int, hops: int, work: str, budget: Budget) -> Figure:
             program = [str(programs / "python"), str(programs / "pvapy-hpc-consumer")]
             commands.append([*program, *shlex.split(words)])
         together = " & ".join(shlex.join(command) for command in commands) + " & wait"
-        env = peer_environment(PYTHONPATH=str(STAGES), EPICS_PVA_ADDR_LIST="127.0.0.1")
+        env = peer_environment(PYTHONPATH=str(STAGES))
         with running(peers.alone(["sh", "-c", together]), env, at_once=True) as process:
             return rows.rate(budget.seconds, 0.5, process.pid)
