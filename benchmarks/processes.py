@@ -90,12 +90,24 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 def cpu_seconds(*pids: int) -> float:
     """Return the processor time that processes and their living descendants have taken so far."""
+    family = {*pids, *(process.pid for pid in pids for process in descendants(pid))}
+    return sum(map(own_cpu_seconds, family))
+
+
+def own_cpu_seconds(pid: int) -> float:
+    """Return the processor time that the living threads of one process have taken so far."""
     total = 0
-    for one in {*pids, *(process.pid for pid in pids for process in descendants(pid))}:
-        for task in Path(f"/proc/{one}/task").glob("*/schedstat"):  # nanoseconds; stat has ticks
-            with contextlib.suppress(OSError, IndexError):
-                total += int(task.read_text().split()[0])
+    for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):  # nanoseconds; stat has ticks
+        with contextlib.suppress(OSError, IndexError):
+            total += int(task.read_text().split()[0])
     return total / 1e9
+
+
+def name_of(pid: int) -> str:
+    """Return what a process calls itself, or '' if it is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0", maxsplit=1)[0]
+    return ""
 
 
 class Rows:
@@ -132,6 +144,14 @@ class Rows:
         while not self.wait(until - time.monotonic()):
             if time.monotonic() >= until:
                 raise RuntimeError(f"no output within {DEADLINE_S:.0f} s")
+
+    def lines(self, count: int) -> list[bytes]:
+        """Return so many lines, from now on."""
+        self.text = []
+        goal = self.count + count
+        while self.count < goal:
+            self._next()
+        return b"".join(self.text).split(b"\n")[:count]
 
     def rate(self, seconds: float, warm: float, *pids: int) -> Figure:
         """Return lines a second.

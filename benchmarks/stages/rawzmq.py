@@ -2,9 +2,10 @@
 
     python rawzmq.py ROLE --input URL --output URL --shape 2048 2048 [--work view]
 
-PUSH binds, PULL connects. Each message is a prefix of 40 bytes and the array; arrays from 16 KiB on
-are sent and received without a copy, as a frame of their own. Nothing is retained, acknowledged or
-checked. The last process prints a line for each message, as `--to-summary` does.
+PUSH binds, PULL connects. Each message is a prefix of 40 bytes and the array: one frame, or two
+(`--apart`). Arrays from 16 KiB on are always a frame of their own, sent and received without a copy.
+Nothing is retained, acknowledged or checked. The last process prints a line for each message, as
+`--to-summary` does.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 import zmq
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--work", choices=tuple(WORKS), default="same")
     parser.add_argument("--rate", type=float, default=0.0, help="messages a second; 0: all")
     parser.add_argument("--hwm", type=int, default=1000, help="messages a socket keeps")
+    parser.add_argument("--apart", action="store_true", help="prefix and array: a frame each")
     parser.add_argument("--latency", action="store_true", help="print the age of each message")
     options = parser.parse_args()
     context = zmq.Context()
@@ -51,12 +53,13 @@ def main() -> None:
     if options.input:
         pull.connect(options.input)
     shape = tuple(options.shape)
+    apart = options.apart or 8 * int(np.prod(shape)) >= LARGE
     if options.role == "source":
-        source(push, made(shape, options.latency), options.rate)
+        source(push, made(shape, options.latency), options.rate, apart)
     elif options.role == "pipe":
-        pipe(pull, push, shape, WORKS[options.work])
+        pipe(received(pull, shape, apart), push, WORKS[options.work], apart)
     else:
-        sink(pull, shape, options.latency)
+        sink(received(pull, shape, apart), options.latency)
 
 
 def made(shape: tuple[int, ...], stamped: bool) -> Iterator[Array]:
@@ -74,34 +77,35 @@ def made(shape: tuple[int, ...], stamped: bool) -> Iterator[Array]:
         yield array
 
 
-def source(push: zmq.Socket[bytes], arrays: Iterator[Array], rate: float) -> None:
+def source(
+    push: zmq.Socket[bytes], arrays: Iterator[Array], rate: float, apart: bool
+) -> None:  # fmt: skip
     """Send arrays, at a rate if there is one."""
     due = time.monotonic()
     trackers: list[zmq.MessageTracker] = []
-    # Waits before an array is made: what it says of its age is true.
     for number in itertools.count():
-        if rate:
+        if rate:  # it waits before an array is made: what that says of its age is true
             due += 1 / rate
             time.sleep(max(0.0, due - time.monotonic()))
         if len(trackers) == BUFFERS - 1:
             trackers.pop(0).wait()  # its buffer is free again
-        if (tracker := send(push, number, next(arrays))) is not None:
+        if (tracker := send(push, number, next(arrays), apart)) is not None:
             trackers.append(tracker)
 
 
 def pipe(
-    pull: zmq.Socket[bytes], push: zmq.Socket[bytes], shape: tuple[int, ...],
-    work: Callable[[Array], Array],
+    messages: Iterable[tuple[int, Array]], push: zmq.Socket[bytes],
+    work: Callable[[Array], Array], apart: bool,
 ) -> None:  # fmt: skip
     """Receive, do the work, send."""
-    for number, array in received(pull, shape):
-        send(push, number, work(array))
+    for number, array in messages:
+        send(push, number, work(array), apart)
 
 
-def sink(pull: zmq.Socket[bytes], shape: tuple[int, ...], latency: bool) -> None:
+def sink(messages: Iterable[tuple[int, Array]], latency: bool) -> None:
     """Receive, and print a line each."""
     write, flush = sys.stdout.write, sys.stdout.flush
-    for _, array in received(pull, shape):
+    for _, array in messages:
         if latency:
             write(f"{(time.monotonic() - array[0]) * 1e6:.1f}\n")
         else:
@@ -109,27 +113,36 @@ def sink(pull: zmq.Socket[bytes], shape: tuple[int, ...], latency: bool) -> None
         flush()
 
 
-def send(push: zmq.Socket[bytes], number: int, array: Array) -> zmq.MessageTracker | None:
-    """Send one array."""
+def send(
+    push: zmq.Socket[bytes], number: int, array: Array, apart: bool
+) -> zmq.MessageTracker | None:  # fmt: skip
+    """Send one array; for a large one, return what tells when its buffer is free."""
     prefix = PREFIX.pack(b"rawzmq--", number, array.nbytes, 0, 0)
-    if array.nbytes < LARGE:
+    if not apart:
         push.send(prefix + array.tobytes())
         return None
     push.send(prefix, zmq.SNDMORE)
+    if array.nbytes < LARGE:
+        push.send(array)
+        return None
     return push.send(array, copy=False, track=True)
 
 
-def received(pull: zmq.Socket[bytes], shape: tuple[int, ...]) -> Iterator[tuple[int, Array]]:
-    """Receive arrays."""
-    if 8 * np.prod(shape) < LARGE:
-        while True:
-            message = pull.recv()
-            number = PREFIX.unpack_from(message)[1]
-            yield number, np.frombuffer(message, offset=PREFIX.size)
+def received(
+    pull: zmq.Socket[bytes], shape: tuple[int, ...], apart: bool
+) -> Iterator[tuple[int, Array]]:  # fmt: skip
+    """Receive arrays; two-dimensional ones with rows of any length."""
+    large = 8 * int(np.prod(shape)) >= LARGE
     while True:
-        prefix = pull.recv()
-        frame = pull.recv(copy=False)
-        yield PREFIX.unpack(prefix)[1], np.frombuffer(frame.buffer).reshape(-1, shape[-1])
+        message = pull.recv()
+        number = PREFIX.unpack_from(message)[1]
+        if not apart:
+            array = np.frombuffer(message, offset=PREFIX.size)
+        elif large:
+            array = np.frombuffer(pull.recv(copy=False).buffer)
+        else:
+            array = np.frombuffer(pull.recv())
+        yield number, array if len(shape) == 1 else array.reshape(-1, shape[-1])
 
 
 def _reshaped(array: Array) -> Array:

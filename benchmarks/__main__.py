@@ -1,0 +1,92 @@
+"""Every benchmark, in paired, interleaved runs: a table, JSON, and a chart under `results/`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+ROOT = Path(__file__).parents[1]
+# What is measured is this tree, whatever is installed.
+sys.path[:0] = [str(ROOT / name) for name in (".", "broker", "actors", "launch")]
+
+from benchmarks import chart, machine, peers, scans, table, works  # noqa: E402
+from benchmarks.measure import Budget, Result, Work, compare  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RESULTS = Path(__file__).with_name("results")
+QUICK = Budget(runs=3, warmups=0, seconds=1.0, long_seconds=10.0)
+FULL = Budget(runs=5, warmups=1, seconds=3.0, long_seconds=60.0)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure, print, and write down; return 0."""
+    options = _options(words)
+    # Whoever ends it ends what it has started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    peers.excluded.update(peer.name for peer in peers.ALL if options.peers == "none")
+    chosen = [work for work in works.all_works() if not options.only or work.key in options.only]
+    budget = FULL if options.full else QUICK
+    begin, before = time.monotonic(), machine.describe()
+    print(machine.line(before), flush=True)
+    results = [_measured(work, budget) for work in chosen]
+    found = scans.all_scans(budget) if options.full and not options.only else []
+    lines = [row for result in results for row in table.rows(result)]
+    text = f"{table.markdown(lines)}\n{_footnotes(results)}"
+    print(f"\n{text}\nIn {time.monotonic() - begin:.0f} s.")
+    content = {
+        "machine": before,
+        "peers": peers.describe(),
+        "budget": vars(budget),
+        "results": [table.plain(result) for result in results],
+        "scans": [vars(scan) for scan in found],
+    }
+    write(options.results, content, f"{machine.line(before)}\n\n{text}")
+    chart.draw(options.results, lines, found)
+    return 0
+
+
+def _options(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument("--full", action="store_true", help="all runs, and the scans: an hour")
+    parser.add_argument("--only", nargs="+", metavar="WORK", help="these works: readme small ...")
+    parser.add_argument("--peers", choices=("all", "none"), default="all", help="none: no installs")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="a folder")
+    return parser.parse_args(words)
+
+
+def _measured(work: Work, budget: Budget) -> Result:
+    print(f"\n{work.key}: {work.title}", flush=True)
+    return compare(work, budget, lambda text: print(f"    {text}", flush=True))
+
+
+def _footnotes(results: Sequence[Result]) -> str:
+    """Return the processor time of one unit of work, which noise of the machine moves least."""
+    lines = []
+    for result in results:
+        known = {name: result.cpu_us(name) for name in result.figures}
+        texts = [f"{name} {table.short(cpu)}" for name, cpu in known.items() if cpu]
+        if texts:
+            lines.append(f"* {result.work.key}: {', '.join(texts)}")
+    if not lines:
+        return ""
+    return "Processor time of all processes for one row, message or frame, in us:\n\n" + (
+        "\n".join(lines) + "\n"
+    )
+
+
+def write(folder: Path, content: dict[str, object], text: str) -> None:
+    """Write `latest.json` and `latest.md`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "latest.json").write_text(json.dumps(content, indent=2) + "\n")
+    (folder / "latest.md").write_text(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
