@@ -15,14 +15,12 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / name) for name in (".", "broker", "actors", "launch")]
 
 from benchmarks import chart, machine, peers, scans, table, works  # noqa: E402
-from benchmarks.measure import Budget, Result, Work, compare  # noqa: E402
+from benchmarks.measure import FULL, QUICK, SMOKE, Budget, Result, Work, compare  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 RESULTS = Path(__file__).with_name("results")
-QUICK = Budget(runs=3, warmups=0, seconds=1.0, long_seconds=10.0)
-FULL = Budget(runs=5, warmups=1, seconds=3.0, long_seconds=60.0)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -31,12 +29,12 @@ def main(words: Sequence[str] | None = None) -> int:
     # Whoever ends it ends what it has started, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     peers.excluded.update(peer.name for peer in peers.ALL if options.peers == "none")
-    chosen = [work for work in works.all_works() if not options.only or work.key in options.only]
-    budget = FULL if options.full else QUICK
+    budget = SMOKE if options.smoke else FULL if options.full else QUICK
+    chosen = _chosen(options.only, budget)
     begin, before = time.monotonic(), machine.describe()
     print(machine.line(before), flush=True)
     results = [_measured(work, budget) for work in chosen]
-    found = scans.all_scans(budget) if options.full and not options.only else []
+    found = scans.all_scans(budget) if options.full or "scans" in options.only else []
     lines = [row for result in results for row in table.rows(result)]
     text = f"{table.markdown(lines)}\n{_footnotes(results)}"
     print(f"\n{text}\nIn {time.monotonic() - begin:.0f} s.")
@@ -55,10 +53,21 @@ def main(words: Sequence[str] | None = None) -> int:
 def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--full", action="store_true", help="all runs, and the scans: an hour")
-    parser.add_argument("--only", nargs="+", metavar="WORK", help="these works: readme small ...")
+    parser.add_argument("--smoke", action="store_true", help="all once and tiny: does it run?")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="WORK", help="these works: readme small ... scans"
+    )
     parser.add_argument("--peers", choices=("all", "none"), default="all", help="none: no installs")
     parser.add_argument("--results", type=Path, default=RESULTS, help="a folder")
     return parser.parse_args(words)
+
+
+def _chosen(keys: Sequence[str], budget: Budget) -> list[Work]:
+    """Return the works that are asked for; all of them if none is named."""
+    known = {work.key: work for work in works.all_works(budget)}
+    if unknown := [key for key in keys if key not in {*known, "scans"}]:
+        raise SystemExit(f"no such work: {' '.join(unknown)}; there are {' '.join(known)} scans")
+    return [work for key, work in known.items() if not keys or key in keys]
 
 
 def _measured(work: Work, budget: Budget) -> Result:
@@ -81,7 +90,7 @@ def _footnotes(results: Sequence[Result]) -> str:
     )
 
 
-def write(folder: Path, content: dict[str, object], text: str) -> None:
+def write(folder: Path, content: Mapping[str, object], text: str) -> None:
     """Write `latest.json` and `latest.md`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "latest.json").write_text(json.dumps(content, indent=2) + "\n")

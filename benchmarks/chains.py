@@ -37,7 +37,7 @@ def raw(
         Process numbers.
     """
     common = ["--shape", *map(str, shape), *more]
-    environ = environment(**(env or {}))
+    environ, program = environment(**(env or {})), [sys.executable, str(SCRIPT)]
     with tempfile.TemporaryDirectory(prefix="bench") as folder, contextlib.ExitStack() as stack:
         urls = [f"ipc://{Path(folder)}/{number}" for number in range(len(works) + 1)]
         commands = [["source", "--output", urls[0]]]
@@ -46,7 +46,7 @@ def raw(
             commands.append(["pipe", *edge, "--work", work])
         commands.append(["sink", "--input", urls[-1]])
         processes = [
-            stack.enter_context(running([sys.executable, str(SCRIPT), *words, *common], environ))
+            stack.enter_context(running([*program, *words, *common], environ, at_once=True))
             for words in commands
         ]
         output = processes[-1].stdout

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from benchmarks import peers
 from benchmarks.fifos import fifos
-from benchmarks.measure import Budget, Figure
 from benchmarks.processes import ROOT, peer_environment, running
+
+if TYPE_CHECKING:
+    from benchmarks.measure import Budget, Figure
 
 STAGES = ROOT / "benchmarks/stages"
 
@@ -24,7 +26,7 @@ def frames(size: int, hops: int, work: str, budget: Budget, window: int = 8) -> 
         command = peers.alone([str(programs / "dora"), "run", str(flow)])
         env = peer_environment(PYTHONPATH=str(STAGES))
         with running(command, env, at_once=True, cwd=folder, stdout=None) as process:
-            return rows.rate(budget.seconds, 0.5, process.pid)
+            return rows.rate(max(budget.seconds, 2.0), 1.0, process.pid)
 
 
 def _nodes(programs: str, size: int, hops: int, work: str, ends: str) -> list[dict[str, Any]]:

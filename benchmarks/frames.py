@@ -27,8 +27,9 @@ VIEWS = _SOURCE + " --reshape {1} {2} --slice 1:-1 : --rename {{}}_v --to-summar
 NEW = _SOURCE + " --npfun negative --npfun negative --to-summary"
 
 
-def works(side: int = SIDE) -> list[Work]:
-    """Return both works, for frames of side x side doubles."""
+def works(budget: Budget) -> list[Work]:
+    """Return both works."""
+    side = 64 if budget.small else SIDE
     what = f"{side * side * 8 / 2**20:.3g} MB frames"
     views, new = (pipe.format(side, side // 2, side * 2).split() for pipe in (VIEWS, NEW))
     through, made = ("reshape", "slice", "same"), ("new", "new")
@@ -38,8 +39,8 @@ def works(side: int = SIDE) -> list[Work]:
             (
                 Contender(OURS, functools.partial(ours, views)),
                 *_peers(side, through),
-                Contender(PVAPY, functools.partial(pvapy.frames, side, 4, "same")),
-                Contender(DORA, functools.partial(dora.frames, side * side, 4, "same")),
+                Contender(PVAPY, functools.partial(pvapy.frames, side, 4, "same"), slow=True),
+                Contender(DORA, functools.partial(dora.frames, side * side, 4, "same"), slow=True),
                 Contender(COPY, functools.partial(memory_copies, side)),
             ),
             (Goal(20.0, RAW), Goal(0.6, COPY)),
@@ -49,8 +50,8 @@ def works(side: int = SIDE) -> list[Work]:
             (
                 Contender(OURS, functools.partial(ours, new)),
                 *_peers(side, made),
-                Contender(PVAPY, functools.partial(pvapy.frames, side, 3, "new")),
-                Contender(DORA, functools.partial(dora.frames, side * side, 3, "new")),
+                Contender(PVAPY, functools.partial(pvapy.frames, side, 3, "new"), slow=True),
+                Contender(DORA, functools.partial(dora.frames, side * side, 3, "new"), slow=True),
                 Contender(COPY, functools.partial(memory_copies, side)),
             ),
             (Goal(5.0, RAW),),
@@ -68,7 +69,7 @@ def _peers(side: int, stages: tuple[str, ...]) -> tuple[Contender, Contender]:
 def raw(side: int, stages: tuple[str, ...], env: Mapping[str, str], budget: Budget) -> Figure:
     """Return the frames a second of a chain on raw ZeroMQ."""
     with chains.raw(stages, (side, side), "--hwm", "8", env=env) as (rows, pids):
-        return rows.rate(budget.seconds, 0.3, *pids)
+        return rows.rate(budget.seconds, budget.warm_s, *pids)
 
 
 def memory_copies(side: int, budget: Budget) -> Figure:

@@ -25,13 +25,14 @@ from benchmarks.processes import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PASSING = "--only . --npfun abs --npfun abs --npfun abs --rename {} --only . --npfun abs --npfun sum"
+_PASSING = (
+    "--only . --npfun abs --npfun abs --npfun abs --rename {} --only . --npfun abs --npfun sum"
+)
 WAITING = f"--from-epics BENCH:nobody {_PASSING} --to-summary"
 SMALL = f"--from-scratch random a=12 rate=100 {_PASSING} --to-summary"
-_SETTLE_S = 3.0
 
 
-def works() -> list[Work]:
+def works(_: Budget) -> list[Work]:
     """Return both works."""
     return [
         Work(
@@ -54,28 +55,28 @@ def idle(budget: Budget) -> Figure:
     bus = f"bench{os.getpid()}"
     with _nobody() as env:
         command = [*CASPY, "-bus", bus, *WAITING.split()]
-        with running(command, environment(**env)) as process:
+        with running(command, environment(**env), stdout=None) as process:
             _actors(bus)
-            return _share(process.pid, budget.long_seconds)
+            return _share(process.pid, budget)
 
 
 def reference_idle(budget: Budget) -> Figure:
     """Return the same of the reference, which is one process."""
     with _nobody() as env:
         command = reference_command(WAITING.split())
-        with running(command, peer_environment(**env)) as process:
+        with running(command, peer_environment(**env), stdout=None) as process:
             time.sleep(1.0)  # it does not say when it is up
-            figure = _share(process.pid, budget.long_seconds)
+            figure = _share(process.pid, budget)
             if process.poll() is not None:
                 raise RuntimeError("it ended early")
             return figure
 
 
-def _share(pid: int, seconds: float) -> Figure:
-    time.sleep(_SETTLE_S)
+def _share(pid: int, budget: Budget) -> Figure:
+    time.sleep(budget.settle_s)
     pids = [pid, *(process.pid for process in descendants(pid))]
     begin, before = time.monotonic(), {one: own_cpu_seconds(one) for one in pids}
-    time.sleep(seconds)
+    time.sleep(budget.long_seconds)
     lasted = time.monotonic() - begin
     used = {one: own_cpu_seconds(one) - before[one] for one in pids}
     each = {f"{name_of(one)} {one}": 100 * cpu / lasted for one, cpu in used.items()}
@@ -87,16 +88,16 @@ def _nobody() -> Iterator[dict[str, str]]:
     """Give the EPICS variables of a network, on loopback, in which nobody answers."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
-        address = "127.0.0.1:%d" % sock.getsockname()[1]
+        address = f"127.0.0.1:{sock.getsockname()[1]}"
         yield {"EPICS_CA_ADDR_LIST": address, "EPICS_CA_AUTO_ADDR_LIST": "NO"}
 
 
-def memory(_: Budget) -> Figure:
+def memory(budget: Budget) -> Figure:
     """Return the largest private memory of an actor, in MB of 10^6 bytes."""
     bus = f"bench{os.getpid()}"
     with running([*CASPY, "-bus", bus, *SMALL.split()], environment(), stdout=None):
         pids = _actors(bus)
-        time.sleep(_SETTLE_S)
+        time.sleep(budget.settle_s)
         used = {name: _uss_bytes(pid) / 1e6 for name, pid in pids.items()}
     return Figure(max(used.values()), details={"MB": used})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,12 +31,33 @@ class Budget:
         Length of one measurement of a rate.
     long_seconds
         Length of one measurement of what is rare: lost updates, processor time of an idle run.
+    slow_runs
+        Runs of contenders that take long to start and to come up to speed.
+    settle_s
+        What to wait before a long measurement.
+    small
+        Whether sizes are tiny: then figures mean nothing, but everything has run.
     """
 
     runs: int
     warmups: int
     seconds: float
     long_seconds: float
+    slow_runs: int
+    settle_s: float = 3.0
+    small: bool = False
+
+    @property
+    def warm_s(self) -> float:
+        """What to let pass after the first line before a rate is measured."""
+        return min(0.3, self.seconds)
+
+
+QUICK = Budget(runs=3, warmups=0, seconds=1.0, long_seconds=10.0, slow_runs=1)
+FULL = Budget(runs=5, warmups=1, seconds=3.0, long_seconds=60.0, slow_runs=5)
+SMOKE = Budget(
+    runs=1, warmups=0, seconds=0.05, long_seconds=0.3, slow_runs=1, settle_s=0.1, small=True
+)
 
 
 @dataclass(frozen=True)
@@ -60,10 +82,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Contender:
-    """Who does the work: `run` does it once."""
+    """Who does the work: `run` does it once. `slow` is one that takes long to get going."""
 
     name: str
     run: Callable[[Budget], Figure]
+    slow: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +126,8 @@ class Work:
         What is wanted.
     better
         Whether more of the unit is better, or less.
+    once
+        Whether one run is enough, because it is long.
     """
 
     key: str
@@ -156,8 +181,9 @@ def compare(work: Work, budget: Budget, say: Callable[[str], None] = lambda _: N
         # In turn, and every other time backwards: nobody always has the machine after the same one.
         order = work.contenders if number % 2 == 0 else work.contenders[::-1]
         for contender in order:
-            if contender.name in result.missing:
+            if contender.name in result.missing or (contender.slow and number >= budget.slow_runs):
                 continue
+            begin = time.monotonic()
             try:
                 figure = contender.run(budget)
             except (Unavailable, OSError, RuntimeError, ValueError) as error:
@@ -165,7 +191,8 @@ def compare(work: Work, budget: Budget, say: Callable[[str], None] = lambda _: N
                 result.figures.pop(contender.name, None)
                 say(f"{contender.name}: not run: {_line(error)}")
                 continue
-            say(f"{contender.name}: {figure.value:.4g} {work.unit}")
+            took = time.monotonic() - begin
+            say(f"{contender.name}: {figure.value:.4g} {work.unit} (in {took:.1f} s)")
             if number >= 0:
                 result.figures.setdefault(contender.name, []).append(figure)
     return result

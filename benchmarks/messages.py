@@ -20,7 +20,7 @@ RATE_HZ = 500
 SMALL = f"--from-scratch random a={DOUBLES} rate=1e9 --only a --to-summary"
 
 
-def works() -> list[Work]:
+def works(_: Budget) -> list[Work]:
     """Return both works."""
     return [
         Work(
@@ -29,7 +29,7 @@ def works() -> list[Work]:
                 Contender(OURS, functools.partial(ours, SMALL.split())),
                 Contender(RAW, raw_rate),
                 Contender(APART, functools.partial(raw_rate, more=("--apart",))),
-                Contender(DORA, lambda budget: dora.frames(DOUBLES, 2, "same", budget, 64)),
+                Contender(DORA, _dora_rate, slow=True),
             ),
             (Goal(0.5, RAW),),
         ),
@@ -45,7 +45,11 @@ def works() -> list[Work]:
 def raw_rate(budget: Budget, more: tuple[str, ...] = ()) -> Figure:
     """Return the messages a second of three processes on raw pyzmq."""
     with chains.raw(["same"], (DOUBLES,), *more) as (rows, pids):
-        return rows.rate(budget.seconds, 0.3, *pids)
+        return rows.rate(budget.seconds, budget.warm_s, *pids)
+
+
+def _dora_rate(budget: Budget) -> Figure:
+    return dora.frames(DOUBLES, 2, "same", budget, window=64)
 
 
 def latency(budget: Budget) -> Figure:
@@ -58,9 +62,9 @@ def latency(budget: Budget) -> Figure:
         with running(command, environment()) as process:
             if process.stdout is None:
                 raise RuntimeError("no output")
-            return _ages(Rows(process.stdout.fileno()), budget.seconds)
+            return _ages(Rows(process.stdout.fileno()), budget)
 
-    return _slope(ages)
+    return _slope(ages, (1, 3) if budget.small else (1, 2, 3))
 
 
 def raw_latency(budget: Budget) -> Figure:
@@ -69,14 +73,14 @@ def raw_latency(budget: Budget) -> Figure:
     def ages(hops: int) -> list[float]:
         more = ("--rate", str(RATE_HZ), "--latency")
         with chains.raw(["same"] * (hops - 1), (DOUBLES,), *more) as (rows, _):
-            return _ages(rows, budget.seconds)
+            return _ages(rows, budget)
 
-    return _slope(ages)
+    return _slope(ages, (1, 3) if budget.small else (1, 2, 3))
 
 
-def _slope(ages: Callable[[int], list[float]]) -> Figure:
-    """Return what one more hop costs, from medians over 1, 2 and 3 hops."""
-    found = {hops: ages(hops) for hops in (1, 2, 3)}
+def _slope(ages: Callable[[int], list[float]], numbers: tuple[int, ...]) -> Figure:
+    """Return what one more hop costs, from medians over 1 to 3 hops."""
+    found = {hops: ages(hops) for hops in numbers}
     medians = {hops: statistics.median(some) for hops, some in found.items()}
     details = {"median_us": medians, "p99_us": {h: _percentile(a, 0.99) for h, a in found.items()}}
     return Figure((medians[3] - medians[1]) / 2, details=details)
@@ -87,8 +91,8 @@ def _percentile(values: Iterable[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def _ages(rows: Rows, seconds: float) -> list[float]:
+def _ages(rows: Rows, budget: Budget) -> list[float]:
     """Return what was printed, without the first messages."""
-    skip = RATE_HZ // 5
-    lines = rows.lines(skip + max(20, int(RATE_HZ * seconds)))
+    skip = int(RATE_HZ * budget.warm_s)
+    lines = rows.lines(skip + max(20, int(RATE_HZ * budget.seconds)))
     return [float(line) for line in lines[skip:]]

@@ -45,7 +45,7 @@ PVAPY = Peer("pvapy", ("pvapy==5.6.0", "numpy"), "pvapy-hpc-consumer")
 DORA = Peer("dora", ("dora-rs==1.1.0", "dora-rs-cli==1.1.0", "numpy", "pyarrow"), "dora")
 ALL = (REFERENCE, PVAPY, DORA)
 
-# Seen by these processes alone. pvAccess wants an interface that can broadcast; both ends of this one stay in the namespace.
+# For these processes alone. pvAccess wants an interface that can broadcast; this one leads nowhere.
 _NETWORK = "; ".join(
     [
         "mount -t tmpfs tmpfs /dev/shm",  # a killed peer leaves its shared memory there
@@ -97,7 +97,9 @@ def _installed(peer: Peer) -> Path:
 
 
 def _install(peer: Peer, python: str, where: Path) -> Path:
-    print(f"installing {' '.join(peer.requirements)} into {where.relative_to(ROOT)} ...", flush=True)
+    print(
+        f"installing {' '.join(peer.requirements)} into {where.relative_to(ROOT)} ...", flush=True
+    )
     pip = [str(where / "bin/pip"), "--disable-pip-version-check", "install", "--quiet"]
     for command in ([python, "-m", "venv", "--clear", str(where)], [*pip, *peer.requirements]):
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=_INSTALL_S)

@@ -27,7 +27,7 @@ STAGES = "--from-scratch ones x=131072 rate=1e9 --npfun i0 --npfun i0 --to-summa
 SCALAR = "--from-scratch random a=1 rate=1e9 --npfun sum --to-summary"
 
 
-def works() -> list[Work]:
+def works(_: Budget) -> list[Work]:
     """Return the pipes, and how much faster than the reference each is to be."""
     return [
         _against_reference("readme", "README pipe: random 2048, reshape, slice, sum", README, 3.0),
@@ -51,12 +51,12 @@ def _against_reference(key: str, title: str, pipe: str, ratio: float) -> Work:
 
 def ours(words: list[str], budget: Budget) -> Figure:
     """Return the rows a second of this tree's caspy."""
-    return rate_of([*CASPY, *words], environment(), budget.seconds)
+    return rate_of([*CASPY, *words], environment(), budget)
 
 
 def reference(words: list[str], budget: Budget) -> Figure:
     """Return the rows a second of the reference."""
-    return rate_of(reference_command(words), peer_environment(), budget.seconds)
+    return rate_of(reference_command(words), peer_environment(), budget)
 
 
 def reference_command(words: list[str]) -> list[str]:

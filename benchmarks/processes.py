@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from benchmarks.measure import Figure
+from benchmarks.measure import Budget, Figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +44,7 @@ def peer_environment(**more: str) -> dict[str, str]:
 def running(
     command: Sequence[str], env: Mapping[str, str], *, at_once: bool = False, **options: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command, and end it with its descendants at the end of the block: at once, or softly."""
+    """Run a command, and end it with its descendants at the end of the block, softly or at once."""
     if options.setdefault("stdout", subprocess.PIPE) is None:
         options["stdout"] = subprocess.DEVNULL
     process = subprocess.Popen(
@@ -57,18 +57,20 @@ def running(
     try:
         yield process
     finally:
-        if at_once:
-            process.kill()
-        end(process)
+        end(process, at_once)
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes], at_once: bool = False) -> None:
     """End a process as a user would, then harder; and then whatever it has left."""
     family = descendants(process.pid)
+    if at_once:
+        process.kill()
     if process.stdout is not None:
-        process.stdout.close()  # for most, a closed output is the end
-    # Two are "stop at once" to caspy; one is the end of nearly everybody else.
-    for number, wait in ((0, 2.0), (signal.SIGINT, 3.0), (signal.SIGINT, 3.0), (signal.SIGKILL, 9)):
+        process.stdout.close()
+    # For most, a closed output is the end. Two interrupts are "stop at once" to caspy, and one is the
+    # end of nearly everybody else.
+    steps = ((0, 2.0), (signal.SIGINT, 3.0), (signal.SIGINT, 3.0), (signal.SIGKILL, 9.0))
+    for number, wait in steps if process.stdout is not None else steps[1:]:
         if process.poll() is None and number:
             process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -190,11 +192,10 @@ class Rows:
         return time.monotonic()
 
 
-def rate_of(
-    command: Sequence[str], env: Mapping[str, str], seconds: float, warm: float = 0.3
-) -> Figure:
+def rate_of(command: Sequence[str], env: Mapping[str, str], budget: Budget) -> Figure:
     """Run a command for a while and return the lines a second that it prints."""
     with running(command, env) as process:
         if process.stdout is None:
             raise RuntimeError("no output")
-        return Rows(process.stdout.fileno()).rate(seconds, warm, process.pid)
+        rows = Rows(process.stdout.fileno())
+        return rows.rate(budget.seconds, budget.warm_s, process.pid)

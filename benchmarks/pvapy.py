@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
+from typing import TYPE_CHECKING
 
 from benchmarks import peers
 from benchmarks.fifos import fifos
-from benchmarks.measure import Budget, Figure
 from benchmarks.processes import ROOT, peer_environment, running
+
+if TYPE_CHECKING:
+    from benchmarks.measure import Budget, Figure
 
 STAGES = ROOT / "benchmarks/stages"
 
@@ -33,4 +36,4 @@ def frames(side: int, hops: int, work: str, budget: Budget) -> Figure:
         together = " & ".join(shlex.join(command) for command in commands) + " & wait"
         env = peer_environment(PYTHONPATH=str(STAGES))
         with running(peers.alone(["sh", "-c", together]), env, at_once=True) as process:
-            return rows.rate(budget.seconds, 0.5, process.pid)
+            return rows.rate(max(budget.seconds, 2.0), 1.0, process.pid)

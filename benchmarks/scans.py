@@ -63,10 +63,11 @@ def all_scans(budget: Budget) -> list[Scan]:
     actors = [(float(n), _chain(n, DOUBLES)) for n in ACTORS]
     sizes = [(8.0 * n, _chain(3, n)) for n in SIZES]
     cores = [(float(n), _on_cores(n)) for n in _core_counts()]
+    few = slice(1 if budget.small else None)
     return [
-        _scan("actors", "100 B messages, pipelined", "actors", "messages/s", actors, budget),
-        _scan("sizes", "three actors", "bytes in a frame", "frames/s", sizes, budget),
-        _scan("cores", "pipes of the README", "cores", "rows/s", cores, budget),
+        _scan("actors", "100 B messages, pipelined", "actors", "messages/s", actors[few], budget),
+        _scan("sizes", "three actors", "bytes in a frame", "frames/s", sizes[few], budget),
+        _scan("cores", "pipes of the README", "cores", "rows/s", cores[few], budget),
         hop(budget),
     ]
 
@@ -81,7 +82,7 @@ def _scan(
     scan = Scan(key, title, x, y, [], {}, {})
     for point, contenders in points:
         figures: dict[str, list[Figure]] = {name: [] for name in contenders}
-        for _ in range(_RUNS):
+        for _ in range(min(_RUNS, budget.runs)):
             for name, run in contenders.items():
                 with contextlib.suppress(OSError, RuntimeError):
                     figures[name].append(run(budget))
@@ -108,7 +109,7 @@ def _chain(actors: int, doubles: int) -> _Runs:
 def _raw(hops: int, doubles: int, budget: Budget) -> Figure:
     hwm = "1000" if doubles <= 1024 else "8"
     with chains.raw(["same"] * hops, (doubles,), "--hwm", hwm) as (rows, pids):
-        return rows.rate(budget.seconds, 0.3, *pids)
+        return rows.rate(budget.seconds, budget.warm_s, *pids)
 
 
 def _core_counts() -> list[int]:
@@ -124,7 +125,7 @@ def _on_cores(count: int) -> _Runs:
 
     def run(pipe: str, budget: Budget) -> Figure:
         command = ["taskset", "-c", cores, *CASPY, *pipe.split()]
-        return rate_of(command, environment(), budget.seconds)
+        return rate_of(command, environment(), budget)
 
     named = {"README": pipes.README, "two stages": pipes.STAGES, "scalar": pipes.SCALAR}
     return {f"{OURS}, {name}": functools.partial(run, pipe) for name, pipe in named.items()}
@@ -162,7 +163,7 @@ def _rows(stdout: object) -> Rows:
 def _cost(rows: Rows, pids: list[int], seconds: float) -> Mapping[str, float]:
     """Return what one message costs one of these processes, on average."""
     before, count = [_counters(pid) for pid in pids], rows.count
-    rows.rate(max(seconds, 2.0), 0.0)
+    rows.rate(seconds, 0.0)
     lines = max(1, rows.count - count)
     total: dict[str, float] = {}
     for pid, old in zip(pids, before, strict=True):

@@ -9,7 +9,7 @@ from benchmarks.pipes import README, REFERENCE, reference_command
 from benchmarks.processes import CASPY, Rows, environment, peer_environment, running
 
 
-def works() -> list[Work]:
+def works(_: Budget) -> list[Work]:
     """Return the one work."""
     return [
         Work(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.measure import OURS, Goal, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 HEAD = ("work", "ours", "peer", "its", "ratio", "wanted", "spread", "met")
 
@@ -92,7 +92,8 @@ def _against_peer(result: Result, name: str, goal: Goal | None) -> Row:
 
 def markdown(lines: Sequence[Row]) -> str:
     """Return the table, its columns aligned."""
-    cells = [HEAD, *(_cells(row, previous) for row, previous in zip(lines, _shifted(lines)))]
+    before = [None, *lines][: len(lines)]
+    cells = [HEAD, *(_cells(row, last) for row, last in zip(lines, before, strict=True))]
     widths = [max(len(row[column]) for row in cells) for column in range(len(HEAD))]
     texts = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
@@ -102,10 +103,6 @@ def markdown(lines: Sequence[Row]) -> str:
     return "\n".join([texts[0], rule, *texts[1:]]) + "\n"
 
 
-def _shifted(lines: Sequence[Row]) -> Iterable[Row | None]:
-    return [None, *lines[:-1]]
-
-
 def _cells(row: Row, previous: Row | None) -> tuple[str, ...]:
     same = previous is not None and previous.work == row.work
     title = "" if same else f"{row.work} [{row.unit}]"
@@ -113,7 +110,16 @@ def _cells(row: Row, previous: Row | None) -> tuple[str, ...]:
         return (title, short(row.ours), row.peer, "not run", "", row.wanted, row.problem, "")
     spread = f"{short(row.low)} .. {short(row.high)}"
     met = {True: "yes", False: "no", None: ""}[row.met]
-    return (title, short(row.ours), row.peer, short(row.its), short(row.ratio), row.wanted, spread, met)
+    return (
+        title,
+        short(row.ours),
+        row.peer,
+        short(row.its),
+        short(row.ratio),
+        row.wanted,
+        spread,
+        met,
+    )
 
 
 def short(value: float | None) -> str:
@@ -122,7 +128,7 @@ def short(value: float | None) -> str:
         return ""
     if abs(value) >= 1000:
         return f"{float(f'{value:.3g}'):,.0f}".replace(",", " ")
-    return f"{value:.3g}"
+    return f"{value:.4g}" if 99 <= value < 100 else f"{value:.3g}"  # hardly all is not all
 
 
 def plain(result: Result) -> dict[str, Any]:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 from benchmarks import epics, frames, idle, messages, pipes, start
 
 if TYPE_CHECKING:
-    from benchmarks.measure import Work
+    from benchmarks.measure import Budget, Work
 
 
-def all_works() -> list[Work]:
+class Family(Protocol):
+    """A module of benchmarks."""
+
+    def works(self, budget: Budget, /) -> list[Work]:
+        """Return its works; sizes are tiny if the budget says so."""
+
+
+def all_works(budget: Budget) -> list[Work]:
     """Return the works of every family."""
-    found = [*frames.works(), *messages.works(), *pipes.works(), *epics.works()]
+    first: list[Family] = [frames, messages, pipes, epics]
     if importlib.util.find_spec("benchmarks.storage") is not None:
-        storage = importlib.import_module("benchmarks.storage")
-        found += storage.works()
-    return [*found, *start.works(), *idle.works()]
+        first.append(cast("Family", importlib.import_module("benchmarks.storage")))
+    return [work for family in (*first, start, idle) for work in family.works(budget)]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow
+import pyarrow as pa
 from credit import Credits, Receipts
 from dora import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def main() -> None:
@@ -26,7 +30,7 @@ def main() -> None:
     elif options.role == "pipe":
         for value in inputs(node):
             if options.work == "new":
-                node.send_output("out", pyarrow.array(np.negative(value.to_numpy())))
+                node.send_output("out", pa.array(np.negative(value.to_numpy())))
             else:
                 node.send_output("out", value)
     else:
@@ -37,18 +41,18 @@ def main() -> None:
 
 def source(node: Node, options: argparse.Namespace) -> None:
     """Send frames, each written anew, as long as there is credit."""
-    credits = Credits(options.credit, options.window)
+    credit = Credits(options.credit, options.window)
     frame, ones = np.ones(options.size), np.ones(options.size)
     while True:
-        credits.take()
+        credit.take()
         if options.size < 2048:
             frame = np.random.default_rng().random(options.size)
         else:
             np.copyto(frame, ones)
-        node.send_output("out", pyarrow.array(frame))  # copies it into shared memory
+        node.send_output("out", pa.array(frame))  # copies it into shared memory
 
 
-def inputs(node: Node):  # noqa: ANN201 - an iterator of arrow arrays
+def inputs(node: Node) -> Iterator[pa.Array]:
     """Return what arrives."""
     return (event["value"] for event in node if event["type"] == "INPUT")
 

@@ -13,8 +13,8 @@ from pvapy.utility.adImageUtility import AdImageUtility
 
 def main() -> None:
     """Publish frames, each written anew, as long as there is credit."""
-    channel, side, credit = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-    credits = Credits(credit, 8)
+    channel, side = sys.argv[1], int(sys.argv[2])
+    credit = Credits(sys.argv[3], 8)
     ones = np.ones((side, side))
     frame = ones.copy()
     published = AdImageUtility.generateNtNdArray2D(0, frame)
@@ -22,7 +22,7 @@ def main() -> None:
     server.addRecord(channel, published.copy(), None)
     number = 0
     while True:
-        credits.take()
+        credit.take()
         number += 1
         np.copyto(frame, ones)
         AdImageUtility.replaceNtNdArrayImage2D(published, number, frame)

@@ -3,7 +3,7 @@
     python rawzmq.py ROLE --input URL --output URL --shape 2048 2048 [--work view]
 
 PUSH binds, PULL connects. Each message is a prefix of 40 bytes and the array: one frame, or two
-(`--apart`). Arrays from 16 KiB on are always a frame of their own, sent and received without a copy.
+(`--apart`). Arrays from 16 KiB on are a frame of their own, sent and received without a copy.
 Nothing is retained, acknowledged or checked. The last process prints a line for each message, as
 `--to-summary` does.
 """
@@ -85,7 +85,7 @@ def source(
     trackers: list[zmq.MessageTracker] = []
     for number in itertools.count():
         if rate:  # it waits before an array is made: what that says of its age is true
-            due += 1 / rate
+            due = max(due + 1 / rate, time.monotonic())  # what was missed is missed
             time.sleep(max(0.0, due - time.monotonic()))
         if len(trackers) == BUFFERS - 1:
             trackers.pop(0).wait()  # its buffer is free again
@@ -123,9 +123,9 @@ def send(
         return None
     push.send(prefix, zmq.SNDMORE)
     if array.nbytes < LARGE:
-        push.send(array)
+        push.send(array.data)
         return None
-    return push.send(array, copy=False, track=True)
+    return push.send(array.data, copy=False, track=True)
 
 
 def received(
