@@ -24,7 +24,7 @@ def draw(folder: Path, rows: Sequence[Row], scans: Sequence[Scan]) -> None:
     mpl.rcParams.update({"svg.hashsalt": "caspy", "font.size": 9, "svg.fonttype": "none"})
     _ratios(folder, [row for row in rows if row.ratio is not None])
     for scan in scans:
-        if scan.key != "hop":
+        if scan.key != "hop" and scan.points:
             _scan(folder, scan)
 
 

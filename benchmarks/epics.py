@@ -74,24 +74,31 @@ def _updates(
             rows.first()
             rows.text = []
             begin, cpu = _count(env), cpu_seconds(process.pid)
-            _collect(rows, budget.long_seconds)
+            _collect(rows, budget.long_seconds, until=None)
             sent, used = _count(env) - begin, cpu_seconds(process.pid) - cpu
-            _collect(rows, min(_GRACE_S, 2 * budget.settle_s))
+            grace = 10 * _GRACE_S if budget.small else _GRACE_S
+            _collect(rows, grace, until=begin + sent)
             return _figure(rows.text, begin, sent, used)
 
 
-def _collect(rows: Rows, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+def _collect(rows: Rows, seconds: float, until: int | None) -> None:
+    """Collect lines for so long, or until an update has come."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
         rows.wait(0.1)
+        numbers = _numbers(rows.text[-1:] if rows.text else [])
+        if until is not None and numbers and numbers[-1] >= until:
+            break
         time.sleep(0.01)
 
 
+def _numbers(text: list[bytes]) -> list[int]:
+    """Return the numbers of whole lines; the first and the last may be cut."""
+    return [int(float(line.split()[-1])) for line in b"".join(text).split(b"\n")[1:-1]]
+
+
 def _figure(text: list[bytes], begin: int, sent: int, cpu: float) -> Figure:
-    # The first and the last line may be cut.
-    lines = b"".join(text).split(b"\n")[1:-1]
-    numbers = [int(float(line.split()[-1])) for line in lines]
-    counted = [number for number in numbers if begin < number <= begin + sent]
+    counted = [number for number in _numbers(text) if begin < number <= begin + sent]
     came = len(set(counted))
     if not came:
         raise RuntimeError("no update arrived in time")

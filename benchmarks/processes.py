@@ -65,10 +65,11 @@ def end(process: subprocess.Popen[bytes], at_once: bool = False) -> None:
     family = descendants(process.pid)
     if at_once:
         process.kill()
+        _kill(family)
     if process.stdout is not None:
         process.stdout.close()
-    # For most, a closed output is the end. Two interrupts are "stop at once" to caspy, and one is the
-    # end of nearly everybody else.
+    # For most, a closed output is the end. Two interrupts are "stop at once" to caspy, and one is
+    # the end of nearly everybody else.
     steps = ((0, 2.0), (signal.SIGINT, 3.0), (signal.SIGINT, 3.0), (signal.SIGKILL, 9.0))
     for number, wait in steps if process.stdout is not None else steps[1:]:
         if process.poll() is None and number:
@@ -77,10 +78,14 @@ def end(process: subprocess.Popen[bytes], at_once: bool = False) -> None:
             process.wait(wait)
             break
     _, alive = psutil.wait_procs(family, timeout=2.0)
-    for orphan in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            orphan.kill()
+    _kill(alive)
     psutil.wait_procs(alive, timeout=5.0)
+
+
+def _kill(family: Sequence[psutil.Process]) -> None:
+    for one in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
 
 
 def descendants(pid: int) -> list[psutil.Process]:
