@@ -43,7 +43,7 @@ format: $(VENV)/.setup ## rewrite what the style asks for
 bench: $(VENV)/.setup ## speed, as ratios against peers in the same run: a few minutes
 	$(BIN)/python -m benchmarks
 
-bench-full: $(VENV)/.setup ## the same, medians of five long runs, and the scans: an hour
+bench-full: $(VENV)/.setup ## the same, medians of five long runs, and the scans: half an hour
 	$(BIN)/python -m benchmarks --full
 
 soak: $(VENV)/.setup ## 200 runs disturbed at random: half an hour to an hour; RUNS=20 for fewer

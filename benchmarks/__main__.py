@@ -52,7 +52,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    parser.add_argument("--full", action="store_true", help="all runs, and the scans: an hour")
+    parser.add_argument("--full", action="store_true", help="all runs, and the scans: half an hour")
     parser.add_argument("--smoke", action="store_true", help="all once and tiny: does it run?")
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="WORK", help="these works: readme small ... scans"

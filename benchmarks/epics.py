@@ -76,8 +76,10 @@ def _updates(
             begin, cpu = _count(env), cpu_seconds(process.pid)
             _collect(rows, budget.long_seconds, until=None)
             sent, used = _count(env) - begin, cpu_seconds(process.pid) - cpu
-            grace = 10 * _GRACE_S if budget.small else _GRACE_S
-            _collect(rows, grace, until=begin + sent)
+            if budget.small:  # one is enough, however late
+                _collect(rows, 10 * _GRACE_S, until=begin + 1)
+            else:
+                _collect(rows, _GRACE_S, until=begin + sent)
             return _figure(rows.text, begin, sent, used)
 
 

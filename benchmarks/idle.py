@@ -76,7 +76,7 @@ def _share(pid: int, budget: Budget) -> Figure:
     time.sleep(budget.settle_s)
     pids = [pid, *(process.pid for process in descendants(pid))]
     begin, before = time.monotonic(), {one: own_cpu_seconds(one) for one in pids}
-    time.sleep(budget.long_seconds)
+    time.sleep(min(budget.long_seconds, 10.0))
     lasted = time.monotonic() - begin
     used = {one: own_cpu_seconds(one) - before[one] for one in pids}
     each = {f"{name_of(one)} {one}": 100 * cpu / lasted for one, cpu in used.items()}
