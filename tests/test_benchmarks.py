@@ -76,9 +76,9 @@ def test_the_scans_run(tmp_path: Path) -> None:
 
 
 def test_a_work_that_is_not_there() -> None:
-    done = bench("--only", "redme")
+    done = bench("--only", "readmes")
     assert done.returncode == 1
-    assert "no such work: redme; there are views" in done.stderr
+    assert "no such work: readmes; there are views" in done.stderr
 
 
 def figures(name: str, *values: float) -> Contender:
