@@ -30,7 +30,7 @@ from caspy.words import sort
 
 ROOT = Path(__file__).parents[1]
 #: Those with code of their own, in two parts that take about the same time.
-RUN = (("views", "small", "memory"), ("latency", "epics", "start", "idle"))
+RUN = (("views", "small", "memory", "store-frames"), ("latency", "epics", "start", "idle"))
 #: The others are run by the same functions: it is enough that caspy understands their words.
 PIPES = (pipes.FANOUT, pipes.IMAGE, pipes.STAGES, pipes.SCALAR, frames.NEW.format(8))
 
