@@ -39,8 +39,8 @@ class Peer:
     pythons: tuple[str, ...] = ("",)
 
 
-#: Its zarr sink asks for a zarr that runs on Python 3.12 only.
-REFERENCE = Peer("camagick", ("camagick==0.5.8",), "caspy", ("3.12", ""))
+#: Its zarr sink asks for a zarr that runs on Python 3.12 only; its HDF5 sink for what it does not name.
+REFERENCE = Peer("camagick", ("camagick==0.5.8", "fsspec", "h5py", "zarr"), "caspy", ("3.12", ""))
 PVAPY = Peer("pvapy", ("pvapy==5.6.0", "numpy"), "pvapy-hpc-consumer")
 DORA = Peer("dora", ("dora-rs==1.1.0", "dora-rs-cli==1.1.0", "numpy", "pyarrow"), "dora")
 ALL = (REFERENCE, PVAPY, DORA)
@@ -86,7 +86,7 @@ def _installed(peer: Peer) -> Path:
             problem = f"no Python {version}"
             continue
         where = FOLDER / f"{peer.name}-{version or python_version(sys.executable)}"
-        if (where / ".complete").exists():
+        if _complete(where, peer):
             return where / "bin"
         try:
             return _install(peer, python, where)
@@ -105,8 +105,15 @@ def _install(peer: Peer, python: str, where: Path) -> Path:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=_INSTALL_S)
     if not (where / "bin" / peer.program).exists():
         raise subprocess.SubprocessError(f"there is no {peer.program} in it")
-    (where / ".complete").touch()
+    (where / ".complete").write_text(" ".join(peer.requirements))
     return where / "bin"
+
+
+def _complete(where: Path, peer: Peer) -> bool:
+    try:
+        return (where / ".complete").read_text() == " ".join(peer.requirements)
+    except FileNotFoundError:
+        return False
 
 
 def _last_line(error: subprocess.SubprocessError) -> str:

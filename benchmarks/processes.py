@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,17 +48,22 @@ def running(
     """Run a command, and end it with its descendants at the end of the block, softly or at once."""
     if options.setdefault("stdout", subprocess.PIPE) is None:
         options["stdout"] = subprocess.DEVNULL
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(env),
-        start_new_session=True, **options,
-    )  # fmt: skip
-    if process.stdout is not None:
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(process.stdout.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    try:
-        yield process
-    finally:
-        end(process, at_once)
+    with tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stderr=complaints, env=dict(env),
+            start_new_session=True, **options,
+        )  # fmt: skip
+        if process.stdout is not None:
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(process.stdout.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        try:
+            yield process
+        except RuntimeError as error:
+            complaints.seek(0)
+            last = complaints.read().decode(errors="replace").strip().rpartition("\n")[2]
+            raise RuntimeError(f"{error}: {last}" if last else str(error)) from None
+        finally:
+            end(process, at_once)
 
 
 def end(process: subprocess.Popen[bytes], at_once: bool = False) -> None:
