@@ -31,9 +31,11 @@ def main(words: Sequence[str] | None = None) -> int:
     peers.excluded.update(peer.name for peer in peers.ALL if options.peers == "none")
     budget = SMOKE if options.smoke else FULL if options.full else QUICK
     chosen = _chosen(options.only, budget)
+    if not options.only:
+        peers.install_all()
     begin, before = time.monotonic(), machine.describe()
     print(machine.line(before), flush=True)
-    results = [_measured(work, budget) for work in chosen]
+    results = _results(chosen, budget)
     found = scans.all_scans(budget) if options.full or "scans" in options.only else []
     lines = [row for result in results for row in table.rows(result)]
     text = f"{table.markdown(lines)}\n{_footnotes(results)}"
@@ -48,6 +50,22 @@ def main(words: Sequence[str] | None = None) -> int:
     write(options.results, content, f"{machine.line(before)}\n\n{text}")
     chart.draw(options.results, lines, found)
     return 0
+
+
+def _results(chosen: Sequence[Work], budget: Budget) -> list[Result]:
+    """Measure one work after the other; Ctrl-C leaves what there is by then."""
+    results: list[Result] = []
+    try:
+        for work in chosen:
+            print(f"\n{work.key}: {work.title}", flush=True)
+            results.append(compare(work, budget, _say))
+    except KeyboardInterrupt:
+        print("stopped: the rest is not measured", flush=True)
+    return results
+
+
+def _say(text: str) -> None:
+    print(f"    {text}", flush=True)
 
 
 def _options(words: Sequence[str] | None) -> argparse.Namespace:
@@ -70,24 +88,17 @@ def _chosen(keys: Sequence[str], budget: Budget) -> list[Work]:
     return [work for key, work in known.items() if not keys or key in keys]
 
 
-def _measured(work: Work, budget: Budget) -> Result:
-    print(f"\n{work.key}: {work.title}", flush=True)
-    return compare(work, budget, lambda text: print(f"    {text}", flush=True))
-
-
 def _footnotes(results: Sequence[Result]) -> str:
-    """Return the processor time of one unit of work, which noise of the machine moves least."""
+    """Return the processor time of one unit of work, which noise moves least; and the peers."""
     lines = []
     for result in results:
         known = {name: result.cpu_us(name) for name in result.figures}
         texts = [f"{name} {table.short(cpu)}" for name, cpu in known.items() if cpu]
         if texts:
             lines.append(f"* {result.work.key}: {', '.join(texts)}")
-    if not lines:
-        return ""
-    return "Processor time of all processes for one row, message or frame, in us:\n\n" + (
-        "\n".join(lines) + "\n"
-    )
+    peer = [f"* {name}: {what}" for name, what in peers.describe().items()]
+    head = "Processor time of all processes for one row, message or frame, in us:"
+    return "\n".join([head, "", *lines, "", "Peers:", "", *peer]) + "\n"
 
 
 def write(folder: Path, content: Mapping[str, object], text: str) -> None:

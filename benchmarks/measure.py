@@ -186,7 +186,7 @@ def compare(work: Work, budget: Budget, say: Callable[[str], None] = lambda _: N
             begin = time.monotonic()
             try:
                 figure = contender.run(budget)
-            except (Unavailable, OSError, RuntimeError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
                 result.missing[contender.name] = _line(error)
                 result.figures.pop(contender.name, None)
                 say(f"{contender.name}: not run: {_line(error)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
@@ -39,7 +40,7 @@ class Peer:
     pythons: tuple[str, ...] = ("",)
 
 
-#: Its zarr sink asks for a zarr that runs on Python 3.12 only; its HDF5 sink for what it does not name.
+#: Its Zarr sink wants a zarr for Python 3.12 and newer; what its sinks import, it does not name.
 REFERENCE = Peer("camagick", ("camagick==0.5.8", "fsspec", "h5py", "zarr"), "caspy", ("3.12", ""))
 PVAPY = Peer("pvapy", ("pvapy==5.6.0", "numpy"), "pvapy-hpc-consumer")
 DORA = Peer("dora", ("dora-rs==1.1.0", "dora-rs-cli==1.1.0", "numpy", "pyarrow"), "dora")
@@ -57,9 +58,16 @@ _NETWORK = "; ".join(
     ]
 )
 
-#: Peers that are not to be run, by name; and commands that stand for one.
+#: Peers that are not to be run, by name; and those that were asked for.
 excluded: set[str] = set()
-commands: dict[str, Path] = {}
+asked: set[Peer] = set()
+
+
+def install_all() -> None:
+    """Install whatever can be installed, before anything is measured."""
+    for peer in ALL:
+        with contextlib.suppress(Unavailable):
+            folder(peer)
 
 
 def folder(peer: Peer) -> Path:
@@ -70,10 +78,9 @@ def folder(peer: Peer) -> Path:
     Unavailable
         If it was left out, or cannot be installed.
     """
+    asked.add(peer)
     if peer.name in excluded:
         raise Unavailable("left out")
-    if peer.name in commands:
-        return commands[peer.name].parent
     return _installed(peer)
 
 
@@ -156,17 +163,14 @@ def alone(command: list[str]) -> list[str]:
 
 
 def describe() -> dict[str, str]:
-    """Return what was installed for each peer, or why not."""
+    """Return, for each peer that was asked for, what was installed, or why not."""
     found = {}
-    for peer in ALL:
+    for peer in (peer for peer in ALL if peer in asked):
         try:
-            where = folder(peer)
+            python = folder(peer) / "python"
         except Unavailable as why:
             found[peer.name] = f"not run: {why}"
         else:
-            found[peer.name] = f"{' '.join(peer.requirements)}, Python {_python_of(where)}"
+            version = python_version(str(python))
+            found[peer.name] = f"{' '.join(peer.requirements)} on Python {version}"
     return found
-
-
-def _python_of(where: Path) -> str:
-    return python_version(str(where / "python"))
