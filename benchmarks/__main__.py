@@ -26,11 +26,11 @@ RESULTS = Path(__file__).with_name("results")
 def main(words: Sequence[str] | None = None) -> int:
     """Measure, print, and write down; return 0."""
     options = _options(words)
+    budget = SMOKE if options.smoke else FULL if options.full else QUICK
+    chosen = _chosen(options.only, budget)
     # Whoever ends it ends what it has started, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     peers.excluded.update(peer.name for peer in peers.ALL if options.peers == "none")
-    budget = SMOKE if options.smoke else FULL if options.full else QUICK
-    chosen = _chosen(options.only, budget)
     if not options.only:
         peers.install_all()
     begin, before = time.monotonic(), machine.describe()

@@ -59,11 +59,10 @@ def works(budget: Budget) -> list[Work]:
     ]  # fmt: skip
 
 
-def _peers(side: int, stages: tuple[str, ...]) -> tuple[Contender, Contender]:
-    return (
-        Contender(RAW, functools.partial(raw, side, stages, {})),
-        Contender(TUNED, functools.partial(raw, side, stages, chains.TUNED)),
-    )
+def _peers(side: int, stages: tuple[str, ...]) -> list[Contender]:
+    plain = Contender(RAW, functools.partial(raw, side, stages, {}))
+    tuned = Contender(TUNED, functools.partial(raw, side, stages, chains.TUNED))
+    return [plain, tuned] if side == SIDE else [plain]
 
 
 def raw(side: int, stages: tuple[str, ...], env: Mapping[str, str], budget: Budget) -> Figure:

@@ -20,15 +20,16 @@ RATE_HZ = 500
 SMALL = f"--from-scratch random a={DOUBLES} rate=1e9 --only a --to-summary"
 
 
-def works(_: Budget) -> list[Work]:
+def works(budget: Budget) -> list[Work]:
     """Return both works."""
+    apart = Contender(APART, functools.partial(raw_rate, more=("--apart",)))
     return [
         Work(
             "small", "100 B messages, pipelined, 3 actors", "messages/s",
             (
                 Contender(OURS, functools.partial(ours, SMALL.split())),
                 Contender(RAW, raw_rate),
-                Contender(APART, functools.partial(raw_rate, more=("--apart",))),
+                *(() if budget.small else (apart,)),
                 Contender(DORA, _dora_rate, slow=True),
             ),
             (Goal(0.5, RAW),),
