@@ -38,7 +38,7 @@ def main(words: Sequence[str] | None = None) -> int:
     results = _results(chosen, budget)
     found = scans.all_scans(budget) if options.full or "scans" in options.only else []
     lines = [row for result in results for row in table.rows(result)]
-    text = f"{table.markdown(lines)}\n{_footnotes(results)}"
+    text = f"{table.markdown(lines)}\n{_footnotes(results)}" if results else ""
     print(f"\n{text}\nIn {time.monotonic() - begin:.0f} s.")
     content = {
         "machine": before,

@@ -78,7 +78,7 @@ def memory_copies(side: int, budget: Budget) -> Figure:
     for source, target in itertools.islice(pairs, 8):
         np.copyto(target, source)
     count, begin, cpu = 0, time.perf_counter(), _cpu()
-    while (now := time.perf_counter()) < begin + min(budget.seconds, 1.0) or not count:
+    while (now := time.perf_counter()) < begin + min(budget.seconds, 0.5) or not count:
         np.copyto(*next(pairs)[::-1])
         count += 1
     return Figure(count / (now - begin), (_cpu() - cpu) / count * 1e6)

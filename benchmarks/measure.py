@@ -53,7 +53,7 @@ class Budget:
         return min(0.3, self.seconds)
 
 
-QUICK = Budget(runs=3, warmups=0, seconds=1.0, long_seconds=6.0, slow_runs=1)
+QUICK = Budget(runs=3, warmups=0, seconds=0.8, long_seconds=5.0, slow_runs=1)
 FULL = Budget(runs=5, warmups=1, seconds=3.0, long_seconds=60.0, slow_runs=5)
 SMOKE = Budget(
     runs=1, warmups=0, seconds=0.05, long_seconds=0.3, slow_runs=1, settle_s=0.1, small=True
