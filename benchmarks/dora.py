@@ -26,6 +26,7 @@ def frames(size: int, hops: int, work: str, budget: Budget, window: int = 8) -> 
         command = peers.alone([str(programs / "dora"), "run", str(flow)])
         env = peer_environment(PYTHONPATH=str(STAGES))
         with running(command, env, at_once=True, cwd=folder, stdout=None) as process:
+            rows.writer = process
             return rows.rate(max(budget.seconds, 2.0), 1.0, process.pid)
 
 

@@ -137,10 +137,17 @@ class Rows:
         self._fd = fd
         self.count = 0
         self.text: list[bytes] | None = None
+        #: Whose end is that of the lines, where they come through a pipe with a name.
+        self.writer: subprocess.Popen[bytes] | None = None
 
     def wait(self, seconds: float) -> int:
         """Wait for lines, so long at most, and return how many came."""
-        select.select([self._fd], [], [], max(0.0, seconds))
+        until = time.monotonic() + seconds
+        while not select.select([self._fd], [], [], min(1.0, max(0.0, seconds)))[0]:
+            if self.writer is not None and self.writer.poll() is not None:
+                raise RuntimeError("it ended early")
+            if time.monotonic() >= until:
+                return 0
         came = 0
         with contextlib.suppress(BlockingIOError):
             while piece := os.read(self._fd, _PIPE_BYTES):

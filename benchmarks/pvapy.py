@@ -36,4 +36,5 @@ def frames(side: int, hops: int, work: str, budget: Budget) -> Figure:
         together = " & ".join(shlex.join(command) for command in commands) + " & wait"
         env = peer_environment(PYTHONPATH=str(STAGES))
         with running(peers.alone(["sh", "-c", together]), env, at_once=True) as process:
+            rows.writer = process
             return rows.rate(max(budget.seconds, 2.0), 1.0, process.pid)

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import frames, peers, pipes, table
 from benchmarks.__main__ import main
+from benchmarks.fifos import fifos
 from benchmarks.measure import (
     OURS,
     SMOKE,
@@ -144,3 +145,13 @@ def test_nothing_is_left_of_a_command_and_what_it_started() -> None:
         child = int(rows.text[0])
         assert psutil.pid_exists(child)
     assert not psutil.pid_exists(child)
+
+
+def test_the_last_words_of_a_peer_that_cannot_run() -> None:
+    command = ["sh", "-c", "echo no network for you >&2; exit 1"]
+    with (
+        pytest.raises(RuntimeError, match="it ended early: no network for you"),
+        fifos() as (_, rows),
+        running(command, environment(), at_once=True, stdout=None) as rows.writer,
+    ):
+        rows.rate(1.0, 0.0, rows.writer.pid)
