@@ -23,7 +23,8 @@ from camagick.errors import BadOption, CamagickError
 from camagick.processor import Placement
 from camagick.sink.hdf5 import Processor
 from camagick.testing.contract import check_processor
-from camagick.tools import filestore, h5file
+from camagick.tools import filestore
+from camagick.tools.h5file import H5File
 
 DEADLINE = 20.0
 
@@ -569,7 +570,7 @@ def test_a_full_disk(path, monkeypatch):
 
 
 def test_many_data_sets(path, monkeypatch):
-    monkeypatch.setattr(h5file, "OPEN_DATASETS", 3)
+    monkeypatch.setattr(H5File, "OPEN", 3)
     with sink("my-data.h5#{tag}") as node:
         for n in range(3):
             write(node, **{f"x{k}": float(n) for k in range(8)})

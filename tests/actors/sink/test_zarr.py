@@ -20,7 +20,7 @@ from camagick.errors import BadOption, CamagickError
 from camagick.processor import Placement
 from camagick.sink.zarr import Processor
 from camagick.testing.contract import check_processor
-from camagick.tools import zfile
+from camagick.tools.zfile import ZFile
 from tests.actors.sink.killing import check, check_end, stories
 
 #: Prints shape, dtype and the first number of each frame of an array, as JSON.
@@ -241,7 +241,7 @@ def test_a_store_that_is_deleted_meanwhile(store):
 
 
 def test_many_arrays(store, monkeypatch):
-    monkeypatch.setattr(zfile, "OPEN_ARRAYS", 3)
+    monkeypatch.setattr(ZFile, "OPEN", 3)
     with sink("data.zarr") as node:
         for n in range(3):
             write(node, **{f"x{k}": float(n) for k in range(8)})
