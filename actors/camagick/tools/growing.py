@@ -108,8 +108,7 @@ class Growing(ABC):
         number = slot.frame
         chunk, row = divmod(number, self._frames)
         if self._frames == 1:
-            self._length = number + 1
-            self._put(chunk, np.asarray(array, self._dtype, order="C")[np.newaxis], 0, 1)
+            self._put_alone(number, np.asarray(array, self._dtype, order="C"))
         else:
             if chunk != self._chunk:
                 self._begin(chunk)
@@ -119,6 +118,14 @@ class Growing(ABC):
                 self._settle()
         if stamp is not None:
             self.record.note(stamp, number)
+
+    def _put_alone(self, number: int, array: np.ndarray[Any, Any]) -> None:
+        before, self._length = self._length, number + 1
+        try:
+            self._put(number, array[np.newaxis], 0, 1)
+        except BaseException:
+            self._length = before  # of what is not in the file, a commit must not tell
+            raise
 
     def _begin(self, chunk: int) -> None:
         """Gather another chunk; what it has already is read."""
