@@ -259,18 +259,12 @@ class StoredFile(ABC, Generic[Array, Held]):
             raise self._failure(error) from error
         self._dirty = False
 
-    def _commit_arrays(self) -> None:
+    def _commit_arrays(self, side_by_side: Any = map) -> None:
         """Let every array hand over what it has, each one also if another fails."""
-        failed: StoreError | None = None
-        for name, array in self._arrays.items():
-            try:
-                array.commit()
-            except FAILURES as error:
-                if failed is None:
-                    failed = self._failure(error, f"{self.noun} {name}: ")
-                    failed.__cause__ = error
-        if failed is not None:
-            raise failed
+        outcomes = list(side_by_side(_commit, self._arrays.values()))
+        for name, error in zip(self._arrays, outcomes, strict=True):
+            if error is not None:
+                raise self._failure(error, f"{self.noun} {name}: ") from error
 
     def close(self) -> None:
         """Commit, and close."""
@@ -287,6 +281,14 @@ class StoredFile(ABC, Generic[Array, Held]):
 
     def _failure(self, error: BaseException, what: str = "") -> StoreError:
         return StoreError(f"{self.path}: {what}{reason(error)}")
+
+
+def _commit(array: Growing) -> Exception | None:
+    try:
+        array.commit()
+    except FAILURES as error:
+        return error
+    return None
 
 
 def make_folders(path: str) -> None:

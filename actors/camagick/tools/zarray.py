@@ -47,6 +47,7 @@ class ZArray(Growing):
         self._path = os.path.join(folder, "zarr.json")
         content = array.metadata.to_buffer_dict(default_buffer_prototype())["zarr.json"]
         self._metadata: dict[str, Any] = json.loads(content.to_bytes())
+        self._template: tuple[str, ...] = ()
         self._chunks = chunks_of(array, folder) if shape else None
         self._dirty = False
 
@@ -66,12 +67,24 @@ class ZArray(Growing):
         if not self._dirty:
             return
         self._settle()
-        self._metadata["shape"][0] = self._length
-        rows = self.record.rows()
-        if rows:
-            self._metadata["attributes"][ATTRIBUTE] = rows
-        replace(self._path, json.dumps(self._metadata, indent=2).encode())
+        record = self.record.text() if self.record.rows() else ""
+        if len(self._template) != 2 + bool(record):
+            self._template = _template(self._metadata, recorded=bool(record))
+        values = [self._length, record, ""] if record else [self._length, ""]
+        parts = zip(self._template, values, strict=True)
+        replace(self._path, "".join(f"{text}{value}" for text, value in parts).encode())
         self._dirty = False
+
+
+def _template(metadata: dict[str, Any], *, recorded: bool) -> tuple[str, ...]:
+    """Return the text of a `zarr.json` in the pieces between the length and the record."""
+    known = {key: value for key, value in metadata["attributes"].items() if key != ATTRIBUTE}
+    known.update({ATTRIBUTE: "@record@"} if recorded else {})
+    shape = ["@length@", *metadata["shape"][1:]]
+    text = json.dumps({**metadata, "shape": shape, "attributes": known}, indent=2)
+    before, _, rest = text.partition('"@length@"')
+    between, _, after = rest.rpartition('"@record@"')
+    return (before, between, after) if recorded else (before, rest)
 
 
 def create(store: Any, frame: Frame, value: np.ndarray[Any, Any], layout: Layout) -> Any:

@@ -115,7 +115,10 @@ def replace(path: str, content: Any) -> None:
     try:
         fd = _open(partial)
         try:
-            write_all(fd, memoryview(content).cast("B"), 0)
+            data = memoryview(content).cast("B")
+            # With its blocks there, ext4 does not write a file out when it is renamed.
+            os.posix_fallocate(fd, 0, len(data))
+            write_all(fd, data, 0)
         finally:
             os.close(fd)
         os.replace(partial, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from camagick.tools.filelock import FolderLock
@@ -14,6 +15,10 @@ from camagick.tools.zarray import ZArray, create
 if TYPE_CHECKING:
     import numpy as np
 
+#: From so many arrays on, they are committed by several threads: mostly, the disk is waited for.
+_MANY = 4
+_THREADS = 4
+
 
 class ZFile(StoredFile[ZArray, FolderLock]):
     """One open store; see `StoredFile`. It is committed array by array."""
@@ -23,6 +28,8 @@ class ZFile(StoredFile[ZArray, FolderLock]):
 
     def _open(self) -> None:
         import zarr
+
+        self._pool: ThreadPoolExecutor | None = None
 
         self._check_kind()
         self._store = zarr.storage.LocalStore(self.path)
@@ -69,10 +76,15 @@ class ZFile(StoredFile[ZArray, FolderLock]):
         return ZArray(made, self._folder(frame.name))
 
     def _commit(self) -> None:
-        self._commit_arrays()
+        if len(self._arrays) < _MANY:
+            self._commit_arrays()
+        else:
+            self._pool = self._pool or ThreadPoolExecutor(_THREADS, "commit")
+            self._commit_arrays(self._pool.map)
 
     def _let_go(self) -> None:
-        """Do nothing: every file is closed already."""
+        if self._pool is not None:
+            self._pool.shutdown()
 
 
 def _lock(path: str, timeout: float) -> FolderLock:
