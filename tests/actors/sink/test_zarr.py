@@ -119,6 +119,23 @@ def test_texts(store, value):
     assert array[...].tolist() == np.stack([np.asarray(value)] * 2).tolist()
 
 
+@pytest.mark.parametrize("compression", ["none", "zstd", "blosc", "gzip"])
+@pytest.mark.parametrize("chunks", ["auto", "2", "3,16,64"])
+def test_chunks_and_compression_as_asked_for(store, chunks, compression):
+    frame = np.arange(2000.0).reshape(20, 100)
+    for start in range(0, 9, 3):
+        with sink("data.zarr#x", chunks=chunks, compression=compression) as node:
+            for n in range(start, start + 3):
+                write(node, x=frame + n)
+                node.commit()
+    array: Any = zarr.open_array(store, path="x", mode="r")
+    asked = {"auto": (65, 20, 100), "2": (2, 20, 100), "3,16,64": (3, 16, 64)}
+    assert array.chunks == asked[chunks]
+    codecs = [codec["name"] for codec in array.metadata.to_dict()["codecs"]]
+    assert codecs == (["bytes"] if compression == "none" else ["bytes", compression])
+    assert np.array_equal(array[...], [frame + n for n in range(9)])
+
+
 def test_attributes_and_axes(store):
     with sink("data.zarr", run="run-17") as node:
         data = Data({"x": np.zeros((3, 4)), "y": 1.0})
@@ -167,6 +184,7 @@ def test_frames_that_come_slowly_are_seen(store):
     ("words", "options"),
     [
         (["a.zarr#b#c"], {}), ([""], {}), (["a.zarr#{}"], {}), (["a.zarr"], {"compression": "zip"}),
+        (["a.zarr"], {"chunks": "x"}),
         (["a.zarr"], {"timeout": -1}), (["a.zarr"], {"flush": "soon"}),
     ],
 )  # fmt: skip
