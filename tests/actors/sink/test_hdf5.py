@@ -603,7 +603,7 @@ def model(mode: str, numbers: list[int]) -> tuple[list[int], list[int]]:
     return frames, refused
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=60)
 @given(
     mode=st.sampled_from(["a", "a+", "o", "o+", "O", "O+", "x", "x+"]),
     steps=st.lists(st.tuples(st.integers(0, 6), st.sampled_from("  cr")), max_size=12),
@@ -686,6 +686,18 @@ def test_a_gap_has_zeros_where_a_killed_writer_had_frames(path):
         write(node, {"n": 4}, x=np.full(40, 8.0))
     with h5py.File(path) as file:
         assert file["x"][:, 0].tolist() == [7.0, 0.0, 0.0, 0.0, 8.0]
+
+
+def test_a_chunk_in_the_place_of_a_committed_one_waits_for_the_commit(path):
+    with sink("my-data.h5#x", mode="x", index="n", flush=1000) as node:
+        for first, second in [(5.0, 0.0), (5.0, 7.0)]:
+            for n, number in enumerate((first, second)):
+                write(node, {"n": n}, x=np.full(2048, number))
+                node._store.file("my-data.h5")._arrays["/x"].commit()  # handed over, that is all
+            if second:
+                on_disk(path, [5, 0])
+            node.commit()
+            on_disk(path, [5, int(second)])
 
 
 def test_frames_are_taken_as_they_lie_in_memory(path):
