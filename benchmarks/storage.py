@@ -204,7 +204,7 @@ def pipe_rate(kind: str, work: Work, *words: str) -> Rate:
     Its start and its end are subtracted: a run of one iteration.
     """
     once = _run(kind, work, 1, words)
-    many = max(50, 3 * work.count)
+    many = max(3, 3 * work.count)
     wall, cpu = (b - a for a, b in zip(once, _run(kind, work, many, words), strict=True))
     return Rate(many / wall if wall > 0 else math.nan, many / cpu if cpu > 0 else math.nan)
 
