@@ -44,7 +44,7 @@ class Growing(ABC):
     def __init__(self, shape: tuple[int, ...], dtype: Any, frames: int, record: Record) -> None:
         self.record = record
         self._shape, self._dtype = shape, dtype
-        self._text = dtype.kind in "OTU"
+        self._text = dtype.kind in ("O", "T", "U")
         self._frames = frames
         self._length = shape[0] if shape else 0
         self._fill: Any = None  # what stands where nothing was written: zeros
@@ -114,10 +114,11 @@ class Growing(ABC):
                 self._begin(chunk)
             self._tail[row, ...] = array
             self._length, self._filled = number + 1, row + 1
-            if self._filled == self._frames:
-                self._settle()
+        # What counts as there is noted, whatever happens next.
         if stamp is not None:
             self.record.note(stamp, number)
+        if self._filled == self._frames > 1:
+            self._settle()
 
     def _put_alone(self, number: int, array: np.ndarray[Any, Any]) -> None:
         before, self._length = self._length, number + 1
@@ -130,11 +131,11 @@ class Growing(ABC):
     def _begin(self, chunk: int) -> None:
         """Gather another chunk; what it has already is read."""
         self._settle()
-        self._chunk, self._tail = chunk, self._empty()
-        first = chunk * self._frames
-        self._filled = self._done = max(0, self._length - first)
-        if self._filled:
-            self._tail[: self._filled] = self._read(first, self._length)
+        first, tail = chunk * self._frames, self._empty()
+        there = max(0, self._length - first)
+        if there:
+            tail[:there] = self._read(first, self._length)
+        self._chunk, self._tail, self._filled, self._done = chunk, tail, there, there
 
     def _empty(self) -> np.ndarray[Any, Any]:
         shape = (self._frames, *self._shape[1:])

@@ -93,13 +93,13 @@ class H5Array(Growing):
         """Put a frame where `slot` says, and note whose it is."""
         if self._text and any("\0" in text for text in array.flat):
             raise Unfit("HDF5 has no texts with a zero byte in them")
+        self._noted = self._noted or stamp is not None
         if slot.clear:
             self._clear()
         if slot.frame < self._length:
             self._overwrite(slot.frame, array, stamp)
         else:
             super().write(slot, array, stamp)
-        self._noted = self._noted or stamp is not None
 
     def _overwrite(self, frame: int, array: np.ndarray[Any, Any], stamp: Stamp | None) -> None:
         self._drop()

@@ -1,8 +1,10 @@
 """The Zarr sink: what is in its stores, seen by another process, and after its death."""
 
 import asyncio
+import errno
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -298,3 +300,24 @@ def test_a_full_disk(tmp_path):
         check_end(story, work)
         assert all(re.fullmatch(r"zarr: .*: File too large", text) for text in story["errors"])
     assert sum(len(story["errors"]) == 1 for story in told) > 5
+
+
+def test_a_frame_of_which_the_chunk_does_not_fit_at_first_is_there_once(store, monkeypatch):
+    """The chunk gets full when the disk is, and there is room again at the end."""
+    with sink("data.zarr", "run", flush=1000, chunks=3, compression="none") as node:
+        for node.seq in range(2):
+            write(node, x=float(node.seq))
+        node.commit()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", refuse)
+            node.seq = 2
+            with pytest.raises(CamagickError, match="No space left on device"):
+                write(node, x=2.0)
+    with sink("data.zarr", "run") as node:
+        node.seq = 2
+        assert write(node, x=2.0) == ["./data.zarr#x[2]"]
+    assert read(store, "x")[2] == [0.0, 1.0, 2.0]
+
+
+def refuse(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
