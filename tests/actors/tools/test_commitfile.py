@@ -137,8 +137,8 @@ def test_where_an_array_is_written_is_seen(tmp_path):
         image = CommitFile(fd)
         with image.watching(arrays[0]) as places:
             for array in (*arrays, arrays[0][:2]):
-                image.write(memoryview(array))
-        image.write(memoryview(arrays[0]))
+                image.write(array.data)
+        image.write(arrays[0].data)
     assert places == [0]
 
 
