@@ -14,8 +14,8 @@ from camagick.errors import BadOption, CamagickError, MissingExtra
 from camagick.processor import ProcessorBase, Role
 from camagick.tools.filestore import FileStore
 from camagick.tools.frames import parse_chunks
+from camagick.tools.layout import Frame, Layout, StoreError
 from camagick.tools.record import UNKNOWN, Stamp
-from camagick.tools.storedfile import Frame, Layout, StoreError
 from camagick.tools.url import ArrayUrl, BadUrl
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from camagick.tools.storedfile import StoreError
+from camagick.tools.layout import StoreError
 from camagick.tools.ticker import Ticker
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from camagick.tools.commitfile import CommitFile
     from camagick.tools.frameindex import Slot
+    from camagick.tools.layout import Layout
     from camagick.tools.record import Stamp
-    from camagick.tools.storedfile import Layout
 
 
 class H5Array(Growing):

@@ -9,12 +9,12 @@ from camagick.tools.commitfile import CommitFile
 from camagick.tools.filelock import WriterLock
 from camagick.tools.frames import Unfit
 from camagick.tools.h5array import H5Array, create, opened
-from camagick.tools.storedfile import Layout, StoredFile, make_folders
+from camagick.tools.storedfile import StoredFile, make_folders
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from camagick.tools.storedfile import Frame, StoreError
+    from camagick.tools.layout import Frame, Layout, StoreError
 
 
 class H5File(StoredFile[H5Array, WriterLock]):

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from camagick.tools.frameindex import Slot
+    from camagick.tools.layout import Frame, Layout
     from camagick.tools.record import Stamp
-    from camagick.tools.storedfile import Frame, Layout
 
 
 class ZArray(Growing):

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from camagick.tools.filelock import FolderLock
 from camagick.tools.frames import Unfit
-from camagick.tools.storedfile import Frame, Layout, StoredFile
+from camagick.tools.storedfile import StoredFile
 from camagick.tools.zarray import ZArray, create
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from camagick.tools.layout import Frame, Layout
 
 #: From so many arrays on, they are committed by several threads: mostly, the disk is waited for.
 _MANY = 4
