@@ -135,6 +135,18 @@ def test_an_array_asked_for_lies_there_already(line: Line) -> None:
     assert line.source.shared.end() == made[2:].nbytes
 
 
+def test_who_looks_at_its_own_arrays_can_write_all_the_same(line: Line) -> None:
+    """A tap reads what its actor sends; mappings come and go."""
+    source = line.source
+    body = source.send(FRAME, 0)
+    while source.shared._windows._kept:
+        source.shared._windows._give_up()
+    assert np.array_equal(source.get(body), FRAME)
+    line.row.low = 1
+    again = source.send(FRAME + 1, 1)
+    assert np.array_equal(line.pipe.get(again), FRAME + 1)
+
+
 def test_outside_of_an_iteration_it_is_an_array_like_any_other(line: Line) -> None:
     made = line.source.shared.empty((64, 512))
     made[:] = 7
