@@ -8,10 +8,10 @@ JOBS ?= 2
 RUNS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check lint types layers spelling format bench fuzz soak build clean
+.PHONY: help demo setup test check lint types layers spelling format bench bench-full fuzz soak build clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## */\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):[^#]*## */\1\t/p' Makefile | expand -t 12
 
 demo: $(VENV)/.demo ## the main job: an IOC, a pipe on it, an HDF5 file, a new PV; under a minute
 	$(BIN)/python examples/demo.py
@@ -40,8 +40,11 @@ format: $(VENV)/.setup ## rewrite what the style asks for
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.setup ## speed, as ratios against peers in the same run
-	$(BIN)/python benchmarks/run.py
+bench: $(VENV)/.setup ## speed, as ratios against peers in the same run: a few minutes
+	$(BIN)/python -m benchmarks
+
+bench-full: $(VENV)/.setup ## the same, medians of five long runs, and the scans: half an hour
+	$(BIN)/python -m benchmarks --full
 
 soak: $(VENV)/.setup ## 200 runs disturbed at random: half an hour to an hour; RUNS=20 for fewer
 	$(BIN)/python -m tests.chaos --runs $(RUNS) --jobs $(JOBS)

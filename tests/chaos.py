@@ -47,6 +47,11 @@ TOPOLOGIES: dict[str, tuple[list[str], dict[str, int]]] = {
          "{", "--to-hdf5", "nested.h5#{tag}", "--to-zarr", "nested.zarr#{tag}", "}"],
         {"x_a_c": 4, "big_a_c": 8192, "x_a": 4, "big_a": 8192, "x_b": 1, "big_b": 1},
     ),
+    "workers": (
+        ["{", "[", "--npfun", "sum", "@workers=3", "--rename", "{}_a", "@workers=2", "]", "[", "]",
+         "}", "--nonempty", "@workers=2", "--to-hdf5", "workers.h5#{tag}"],
+        {"x_a": 4, "big_a": 8192, "x": 1, "big": 1},
+    ),
 }  # fmt: skip
 _SINKS = ("hdf5", "zarr")
 _RESTART = 'msg="killed by SIGKILL, is started again"'

@@ -40,13 +40,14 @@ def seeds() -> list[bytes]:
         np.arange(6).reshape(2, 3), np.zeros((0, 3)), np.array(["ab", "c"]), np.array([b"x"]),
         np.array(["2020-01-01"], "M8[ns]"), np.ones(5000), np.zeros((3, 4000), ">u2"),
     ]  # fmt: skip
+    known = {"unit": "mm", "time": 1.5, "at": None, "ok": True, "size": np.int16(1), "all": [1]}
     found = []
     for value in values:
-        body, buffers = Encoder()(
-            {2: 3}, [["c", 2, "o", {"unit": "mm"}, 1]], [["t", 1, None, None, value]]
-        )
+        body, buffers = Encoder()({2: 3}, [["c", 2, "o", known, 1]], [["t", 1, None, None, value]])
         head = Head(Kind.DATA, RUN, 1, 1, 5, buffers=len(buffers))
         found.append([pack(head, body), *(np.asarray(one).tobytes() for one in buffers)])
+    varying = hostile.packed_body(hostile.template_of([1, "<f8", 1]), b"\2".ljust(24, b"\0"))
+    found += [[pack(Head(Kind.DATA, RUN, 1, 1, 5), varying)]]
     found += [[say(RUN, 1, {"op": "register", "name": "a", "in": {1: {"b": 2.0}}})]]
     found += [[pack(Head(kind, RUN, 1, 2, 3))] for kind in Kind]
     found += [frames for _, frames in hostile.corpus(RUN, 1, 0)]
@@ -70,10 +71,10 @@ def check(data: bytes) -> None:
 def _as_message(first: bytes, buffers: list[bytes]) -> None:
     head, body = unpack(first, RUN)
     assert head.buffers <= MAX_BUFFERS
-    for entry in decode(body, buffers).data:
-        if isinstance(entry.value, np.ndarray):
-            assert entry.value.dtype.kind in "biufcSUmM"
-            assert entry.value.nbytes <= sum(map(len, buffers)) + len(first)
+    for mark in decode(body, buffers).data.values():
+        if isinstance(mark.value, np.ndarray):
+            assert mark.value.dtype.kind in "biufcSUmM"
+            assert mark.value.nbytes <= sum(map(len, buffers)) + len(first)
 
 
 def _as_control(first: bytes, _: list[bytes]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from camagick_broker.wire import PREFIX, Head, Kind, pack
+from camagick_broker.wire import PREFIX_BYTES, Head, Kind, pack
 
 #: Set by unpickling `POISON`; no test may ever see it set.
 DETONATED: list[bool] = []
@@ -51,16 +51,28 @@ def ext(code: int, content: Any) -> msgpack.ExtType:
     return msgpack.ExtType(code, msgpack.packb(content))
 
 
+def template_of(form: Any, attributes: Any = None) -> list[Any]:
+    """Return the template of a message that has one tag, whose value has this form."""
+    return [{}, [], [["tag", 1, None, form, attributes]]]
+
+
+def packed_body(template: Any, rest: bytes = b"") -> bytes:
+    """Return a body of a template, as it is or packed, and what stands behind it."""
+    packed = template if isinstance(template, bytes) else bytes(msgpack.packb(template))
+    head = struct.pack("<I", len(packed)) + packed
+    return head + bytes(-len(head) % 8) + rest
+
+
 def body_of(value: Any) -> bytes:
-    """Return the body of a message that says `value` for one tag."""
-    return bytes(msgpack.packb([{}, [], [["tag", 1, None, None, value]]]))
+    """Return the body of a message that says `value` for one tag, loosely."""
+    return packed_body(template_of("loose"), bytes(msgpack.packb([value])))
 
 
 def nested(code: int, depth: int) -> bytes:
     packed = b"\x90"
     for _ in range(depth):
         packed = msgpack.packb(msgpack.ExtType(code, b"\x91" + packed))
-    return _LEAD + packed
+    return packed_body(template_of("loose"), b"\x91" + packed)
 
 
 _VALUES: dict[str, Any] = {
@@ -116,40 +128,123 @@ _VALUES: dict[str, Any] = {
 }
 
 
-#: All of a body before its only value.
-_LEAD = b"\x93\x80\x90\x91\x95\xa1t\x01\xc0\xc0"
+def _templates() -> dict[str, Any]:
+    """Return templates that are none, by what is wrong with them."""
+    row = ["tag", 1, None, "float", None]
+    attributes: dict[str, Any] = {
+        "no map": 3, "a list": [], "without name": {1: ["mm"]}, "of no form": {"a": None},
+        "of an unknown form": {"a": "f8"}, "of two texts": {"a": ["b", "c"]},
+        "of bytes": {"a": [b"b"]}, "of a number": {"a": [1]}, "in one another": {"a": {"b": "int"}},
+    }  # fmt: skip
+    forms: dict[str, Any] = {
+        "nothing": None, "a number": 1, "a map": {}, "an empty list": [], "a text": ["a"],
+        "no word": "", "another word": "floats", "codes of struct": "999999999s",
+        "an object": "|O", "a void": "|V8", "text": "<U4", "times": "<M8[s]", "big-endian": ">f8",
+        "a list of a word": ["loose"], "where nothing can be": [4, "<f8", [2]],
+        "a varying shape of sizes": [1, "<f8", [2]], "a varying shape of truth": [1, "<f8", True],
+        "too many dimensions": [1, "<f8", 65], "dimensions below 0": [1, "<f8", -1],
+        "varying objects": [1, "|O", 1],
+        "truth where an array is": [True, "<f8", 0],
+        "where something might be": [True, "<f8", [2]], "where nobody knows": ["0", "<f8", [2]],
+        "an array of objects": [0, "|O", [2]], "a buffer of objects": [2, "|O", [2]],
+        "a slot of objects": [3, "|O", [2], [8]], "an array of structures": [0, "i4,f4", [2]],
+        "a dtype of no length": [0, "<U0", [2**40]], "a dtype that is a map": [0, {}, [2]],
+        "an array without shape": [0, "<f8"], "a shape of fractions": [0, "<f8", [2.0]],
+        "a negative shape": [0, "<f8", [-2]], "a shape of truth": [0, "<f8", [True]],
+        "a slot without strides": [3, "<f8", [2]], "strides of text": [3, "<f8", [2], ["8"]],
+        "no strides": [3, "<f8", [2], None], "a list of too much": [0, "<f8", [2], 1, 1],
+    }  # fmt: skip
+    return {
+        "template of two parts": [{}, []],
+        "template no list": {"a": 1},
+        "lineage no map": [[], [], [row]],
+        "lineage of text": [{"a": 1}, [], [row]],
+        "lineage of fractions": [{1: 1.5}, [], [row]],
+        "entries no list": [{}, [], 5],
+        "entries as map": [{}, [], {"abcde": 1}],
+        "entry too short": [{}, [], [row[:4]]],
+        "entry as text": [{}, [], ["abcde"]],
+        "entry as extension": [{}, [], [msgpack.ExtType(5, b"abcde")]],
+        "tag as number": [{}, [], [[7, *row[1:]]]],
+        "maker as text": [{}, [], [["t", "1", *row[2:]]]],
+        "maker of truth": [{}, [], [["t", True, *row[2:]]]],
+        "origin as number": [{}, [], [["t", 1, 1, "float", None]]],
+        **{f"attributes {name}": template_of("float", one) for name, one in attributes.items()},
+        **{f"form: {name}": template_of(one) for name, one in forms.items()},
+        "text that is no utf-8": b"\x93\x80\x90\x91\x95\xa1\xff\x01\xc0\xa5float\xc0",
+        "list that claims to be endless": b"\x93\x80\x90\xdd\xff\xff\xff\xff",
+        "map that claims to be endless": b"\x93\xdf\xff\xff\xff\xff\x90\x90",
+        "lists in lists": b"\x91" * 100_000,
+        "template of garbage": b"\xc1" * 20,
+        "template of nothing": b"",
+        "template cut short": bytes(msgpack.packb(template_of("float")))[:-1],
+        "template with something behind it": bytes(msgpack.packb(template_of("float"))) + b"\0",
+    }
+
+
+def _behind_templates() -> dict[str, bytes]:
+    """Return bodies with a good template, and something else than it says."""
+    numbers = template_of("float", {"a": "int", "unit": ["mm"]})
+    array, text = template_of([0, "<f8", [2]]), template_of([0, "<U4", [1]])
+    varying = template_of([1, "<f8", 2])
+    slot, loose = template_of([3, "<f8", [2], [8]]), template_of("loose", {"a": "loose"})
+    said = packed_body(numbers, bytes(16))
+    return {
+        "numbers that are missing": packed_body(numbers),
+        "numbers cut short": packed_body(numbers, bytes(15)),
+        "numbers, and something behind them": packed_body(numbers, bytes(17)),
+        "an array that is missing": packed_body(array),
+        "an array too short": packed_body(array, bytes(15)),
+        "an array too long": packed_body(array, bytes(24)),
+        "an array of any length": packed_body(template_of([0, "<f8", [HUGE, HUGE]]), bytes(16)),
+        "an empty array of any length": packed_body(template_of([0, "<f8", [0, HUGE]])),
+        "an array of many dimensions": packed_body(template_of([0, "<f8", [1] * 65]), bytes(8)),
+        "an array without the padding behind it": packed_body(
+            template_of([0, "|u1", [3]]), bytes(3)
+        ),
+        "sizes that are missing": packed_body(varying, bytes(8)),
+        "sizes of more than there is": packed_body(varying, struct.pack("<QQ16x", 3, 1)),
+        "sizes of less than there is": packed_body(varying, struct.pack("<QQ16x", 1, 1)),
+        "sizes that are huge": packed_body(varying, struct.pack("<QQ16x", HUGE, 2)),
+        "sizes that are huge, of nothing": packed_body(varying, struct.pack("<QQ", HUGE, 0)),
+        "varying letters that do not exist": packed_body(
+            template_of([1, "<U4", 1]), struct.pack("<Q", 1) + b"\xff" * 16
+        ),
+        "letters that do not exist": packed_body(text, b"\xff" * 16),
+        "a buffer that is not there": packed_body(template_of([2, "<f8", [2]])),
+        "a slot that nobody has": packed_body(slot, bytes(24)),
+        "a slot cut short": packed_body(slot, bytes(23)),
+        "no loose values": packed_body(loose),
+        "too few loose values": packed_body(loose, b"\x91\x01"),
+        "too many loose values": packed_body(loose, b"\x93\x01\x01\x01"),
+        "loose values as a map": packed_body(loose, b"\x82\x01\x01\x02\x02"),
+        "a template said to be longer": struct.pack("<I", len(said) - 3) + said[4:],
+        "a template said to be longer than the body": packed_body([{}, [], []]).replace(
+            b"\4", b"\5", 1
+        ),
+        "a template said to be huge": b"\xff" * 4 + said[4:],
+        "a template said to be nothing": bytes(4) + said[4:],
+    }
 
 
 def bodies() -> list[tuple[str, bytes]]:
     """Return bodies that cannot be read."""
-    row = ["tag", 1, None, None, 1.0]
+    loose = template_of("loose")
     found = [(name, body_of(value)) for name, value in _VALUES.items()]
+    found += [(name, packed_body(template, bytes(8))) for name, template in _templates().items()]
+    found += _behind_templates().items()
     found += [
         ("empty body", b""),
+        ("body too short for a length", bytes(3)),
         ("body of garbage", b"\xc1" * 20),
         ("body with something behind it", body_of(1) + b"\x00"),
         ("body cut short", body_of([1, 2, 3])[:-1]),
-        ("body no list", bytes(msgpack.packb({"a": 1}))),
-        ("body of two parts", bytes(msgpack.packb([{}, []]))),
-        ("lineage no map", bytes(msgpack.packb([[], [], [row]]))),
-        ("lineage of text", bytes(msgpack.packb([{"a": 1}, [], [row]]))),
-        ("entries no list", bytes(msgpack.packb([{}, [], 5]))),
-        ("entries as map", bytes(msgpack.packb([{}, [], {"abcde": 1}]))),
-        ("entry too short", bytes(msgpack.packb([{}, [], [row[:4]]]))),
-        ("entry as text", bytes(msgpack.packb([{}, [], ["abcde"]]))),
-        ("tag as number", bytes(msgpack.packb([{}, [], [[7, *row[1:]]]]))),
-        ("maker as text", bytes(msgpack.packb([{}, [], [["t", "1", None, None, 1]]]))),
-        ("origin as number", bytes(msgpack.packb([{}, [], [["t", 1, 1, None, 1]]]))),
-        ("attributes no map", bytes(msgpack.packb([{}, [], [["t", 1, None, 3, 1]]]))),
-        ("attribute without name", bytes(msgpack.packb([{}, [], [["t", 1, None, {1: 2}, 1]]]))),
-        ("timestamp out of range", _LEAD + b"\xc7\x0c\xff" + b"\xff" * 12),
-        ("map with a list as key", _LEAD + b"\x81\x91\x01\x01"),
-        ("text that is no utf-8", b"\x93\x80\x90\x91\x95\xa1\xff\x01\xc0\xc0\x01"),
-        ("list that claims to be endless", b"\x93\x80\x90\xdd\xff\xff\xff\xff"),
-        ("map that claims to be endless", b"\x93\xdf\xff\xff\xff\xff\x90\x90"),
-        ("bytes that claim to be endless", _LEAD + b"\xc6\xff\xff\xff\xff"),
-        ("extension that claims to be endless", b"\x93\x80\x90\x91\xc9\xff\xff\xff\xff\x01"),
-        ("lists in lists", b"\x91" * 100_000),
+        ("timestamp out of range", packed_body(loose, b"\x91\xc7\x0c\xff" + b"\xff" * 12)),
+        ("map with a list as key", packed_body(loose, b"\x91\x81\x91\x01\x01")),
+        ("bytes that claim to be endless", packed_body(loose, b"\x91\xc6\xff\xff\xff\xff")),
+        ("list that claims to be endless", packed_body(loose, b"\x91\xdd\xff\xff\xff\xff")),
+        ("extension that claims to be endless", packed_body(loose, b"\x91\xc9\xff\xff\xff\xff\1")),
+        ("loose lists in lists", packed_body(loose, b"\x91" * 100_000)),
         ("tuples in tuples", nested(1, 2000)),
         ("buffers in buffers", nested(2, 2000)),
     ]  # fmt: skip
@@ -164,11 +259,11 @@ def prefixes(run: bytes, edge: int, seq: int) -> list[tuple[str, bytes]]:
     """Return first frames that are no message of this run, around a body that is one."""
     good = pack(Head(Kind.DATA, run, edge, edge, seq), body_of(1.0))
     length = struct.Struct("<I")
-    size = len(good) - PREFIX.size
+    size = len(good) - PREFIX_BYTES
     return [
         ("nothing", b""),
         ("one byte", b"C"),
-        ("cut in the prefix", good[: PREFIX.size - 1]),
+        ("cut in the prefix", good[: PREFIX_BYTES - 1]),
         ("cut in the body", good[:-1]),
         ("something behind it", good + b"\0"),
         ("garbage", bytes(range(256))),
@@ -185,6 +280,8 @@ def prefixes(run: bytes, edge: int, seq: int) -> list[tuple[str, bytes]]:
         ("body said to be shorter", changed(good, 56, length.pack(size - 1))),
         ("body said to be huge", changed(good, 56, length.pack(2**32 - 1))),
         ("endless buffers", changed(good, 36, length.pack(2**32 - 1))),
+        ("a lie behind it", good + changed(good, 0, b"LIAR")),
+        ("several, with buffers", good + changed(good, 36, length.pack(1))),
     ]
 
 
@@ -208,6 +305,12 @@ def corpus(run: bytes, edge: int, seq: int) -> list[tuple[str, list[bytes]]]:
         ]),
         ("stale descriptor", [
             pack(right._replace(shared=7), body_of(ext(3, [0, 6, 0, "<f8", [2], [8]]))),
+        ]),
+        ("object in the first buffer", [
+            pack(right._replace(buffers=1), packed_body(template_of([2, "|O", [1]]))), POISON,
+        ]),
+        ("the first buffer too short", [
+            pack(right._replace(buffers=1), packed_body(template_of([2, "<f8", [2]]))), bytes(15),
         ]),
     ]  # fmt: skip
     found += [

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
+
+from camagick_broker.mark import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-
-class Mark(NamedTuple):
-    """Where a value was made, and what is known about it.
-
-    Attributes
-    ----------
-    maker
-        Serial number of the processor that made the value (on the bus: its number in the plan).
-    tag
-        The tag under which it was made.
-    attributes
-        Units, source timestamp, alarm severity and the like; never changed in place.
-    value
-        The value itself. A mark speaks of this very object: it is void for any other.
-    """
-
-    maker: int
-    tag: str
-    attributes: Mapping[str, Any]
-    value: Any
-
-    @property
-    def origin(self) -> tuple[int, str]:
-        """What tells two values under one tag apart where branches are merged."""
-        return self.maker, self.tag
+__all__ = ["NEW", "Data", "Mark", "adopt"]
 
 
 class Data(dict[str, Any]):
@@ -56,6 +34,15 @@ class Data(dict[str, Any]):
         if isinstance(values, Data):
             return values
         return cls(values or {})
+
+    @classmethod
+    def of_marks(cls, marks: dict[str, Mark]) -> Self:
+        """Return the values that `marks` speak of; `marks` belong to it from then on."""
+        data = cls.__new__(cls)
+        for tag, mark in marks.items():
+            data[tag] = mark.value
+        data.marks = marks
+        return data
 
     def copy(self) -> Self:
         """Return a copy that shares the values (never the dictionaries)."""
@@ -131,13 +118,13 @@ def adopt(
     Data
         The same values, each with a mark.
     """
-    source = made if isinstance(made, Data) else Data(made, given.marks)
+    known = made.marks if isinstance(made, Data) else given.marks
     marks: dict[str, Mark] = {}
     for tag, value in made.items():
-        mark = source.mark(tag)
-        if mark is None:
-            known = given.marks.get(tag) if keep_attributes else None
-            mark = Mark(maker, tag, known.attributes if known else {}, value)
+        mark = known.get(tag)
+        if mark is None or mark.value is not value:
+            old = given.marks.get(tag) if keep_attributes else None
+            mark = Mark(maker, tag, {} if old is None else old.attributes, value)
         elif mark.maker == NEW:
             mark = mark._replace(maker=maker)
         marks[tag] = mark

@@ -42,7 +42,7 @@ class Merger:
     """
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._said: set[tuple[str, ...]] = set()
 
     def __call__(self, parts: Sequence[Part]) -> tuple[Data, Data]:
         """Return data and context of all `parts`."""
@@ -50,61 +50,65 @@ class Merger:
         return data, self._merge_context(parts)
 
     def _merge_data(self, parts: Sequence[Part]) -> Data:
-        holders: dict[str, list[tuple[Part, Mark]]] = {}
+        values: dict[str, Any] = {}
+        marks: dict[str, Mark] = {}
         for part in parts:
-            for tag in part.data:
-                seen = holders.setdefault(tag, [])
-                mark = _mark(part.data, tag)
-                if all(mark.origin != other.origin for _, other in seen):
-                    seen.append((part, mark))
-        if all(len(seen) == 1 for seen in holders.values()):
-            return _merged((tag, seen[0][1]) for tag, seen in holders.items())
-        return self._with_new_names(parts, holders)
+            known = part.data.marks
+            for tag, value in part.data.items():
+                mark = known.get(tag)
+                if mark is None or mark.value is not value:
+                    mark = Mark(0, tag, {}, value)
+                first = marks.setdefault(tag, mark)
+                if first is mark:
+                    values[tag] = value
+                elif first.maker != mark.maker or first.tag != mark.tag:
+                    return self._with_new_names(parts)
+        return Data(values, marks)
 
-    def _with_new_names(
-        self, parts: Sequence[Part], holders: dict[str, list[tuple[Part, Mark]]]
-    ) -> Data:
-        taken = set(holders)
-        rows: list[tuple[str, Mark]] = []
+    def _with_new_names(self, parts: Sequence[Part]) -> Data:
+        rows = [(part, tag, _mark(part.data, tag)) for part in parts for tag in part.data]
+        origins: dict[str, set[tuple[int, str]]] = {}
+        for _, tag, mark in rows:
+            origins.setdefault(tag, set()).add((mark.maker, mark.tag))
+        taken = set(origins)
+        values: dict[str, Any] = {}
+        marks: dict[str, Mark] = {}
         bare: set[str] = set()
-        done: set[tuple[str, tuple[int, str]]] = set()
-        for part in parts:
-            for tag in part.data:
-                mark = _mark(part.data, tag)
-                if (tag, mark.origin) in done:
-                    continue
-                done.add((tag, mark.origin))
-                name = tag
-                if len(holders[tag]) > 1 and (_made_in(part, tag, mark) or tag in bare):
-                    name = _unique(f"{tag}_{part.label or 'other'}", taken)
-                    self._warn(
-                        f"{tag} comes out of several branches: one is now called {name}"
-                        " (--rename chooses other names)"
-                    )
-                else:
-                    bare.add(tag)
-                rows.append((name, mark))
-        return _merged(rows)
+        done: set[tuple[str, int, str]] = set()
+        for part, tag, mark in rows:
+            if (tag, mark.maker, mark.tag) in done:
+                continue
+            done.add((tag, mark.maker, mark.tag))
+            name = tag
+            if len(origins[tag]) > 1 and (_made_in(part, tag, mark) or tag in bare):
+                name = _unique(f"{tag}_{part.label or 'other'}", taken)
+                self._warn(_RENAMED, tag, name)
+            else:
+                bare.add(tag)
+            values[name], marks[name] = mark.value, mark
+        return Data(values, marks)
 
     def _merge_context(self, parts: Sequence[Part]) -> Data:
         context = Data()
         set_before: set[str] = set()
         for part in parts:
+            if not part.context:
+                continue
             for key in part.context:
                 is_set = _mark(part.context, key).maker in part.members
                 if key in context and not is_set:
                     continue
                 if key in set_before:
-                    self._warn(f"context key {key} is set by several branches: the later one wins")
+                    self._warn(_SET_TWICE, key)
                 if is_set:
                     set_before.add(key)
                 context.take(part.context, [key])
         return context
 
-    def _warn(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
-            log.warning('msg="%s"', text)
+    def _warn(self, text: str, *names: str) -> None:
+        if (text, *names) not in self._said:
+            self._said.add((text, *names))
+            log.warning('msg="%s"', text.format(*names))
 
 
 def _mark(data: Data, tag: str) -> Mark:
@@ -124,10 +128,5 @@ def _unique(name: str, taken: set[str]) -> str:
     return found
 
 
-def _merged(rows: Any) -> Data:
-    values: dict[str, Any] = {}
-    marks: dict[str, Mark] = {}
-    for name, mark in rows:
-        values[name] = mark.value
-        marks[name] = mark
-    return Data(values, marks)
+_RENAMED = "{} comes out of several branches: one is now called {} (--rename chooses other names)"
+_SET_TWICE = "context key {} is set by several branches: the later one wins"

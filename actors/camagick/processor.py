@@ -86,6 +86,8 @@ class ProcessorBase:
         True where what was handed over is safe only after `commit`; until then, nobody forgets it.
     memory
         How many of the last calls a restarted processor has to know of; see `remember`.
+    shared_by
+        How many processes share its iterations on the bus; more than 1 only without state.
     seq
         Number of the iteration, set before each call; it counts from 0.
     allocate
@@ -111,6 +113,7 @@ class ProcessorBase:
     serial: int
     placement: Placement
     memory: int = 0
+    shared_by: int = 1
     seq: int = 0
     allocate: Callable[[Any, Any], np.ndarray] | None = None
 
@@ -281,7 +284,7 @@ def conclude(
     """
     if made is None:
         made = {}
-    elif not isinstance(made, Mapping):
+    elif not isinstance(made, (dict, Mapping)):  # the first is what it is, and quickly seen
         raise TypeError(f"{node.name} returned {type(made).__name__}, not a dictionary of tags")
     for tag in context:
         if tag not in before or context[tag] is not before[tag]:

@@ -10,8 +10,11 @@ from typing import Any
 import msgpack_numpy
 import numpy as np
 
-#: Arrays from this size on, in bytes, travel as buffers of their own.
-BUFFER_BYTES = 16384
+from camagick_broker.wire import MAX_FRAME_BYTES
+
+#: Arrays from this size on, in bytes, travel as buffers of their own: a frame more costs as much as
+#: copying so much (measured: decisions/0013).
+BUFFER_BYTES = 49152
 #: Arrays from this size on, in bytes, lie in shared memory, where there is any.
 SLOT_BYTES = 4096
 MAX_DIMENSIONS = 32
@@ -19,8 +22,8 @@ MAX_DIMENSIONS = 32
 MAX_DEPTH = 16
 #: Nested extensions hold descriptions and tuples of small values only.
 MAX_EXTENSION_BYTES = 1 << 26
-#: Extensions of msgpack, see `camagick_broker.values`.
-TUPLE, BUFFER, SLOT = 1, 2, 3
+#: Extension of msgpack, see `camagick_broker.values`.
+TUPLE = 1
 #: Kinds of dtype that may travel: numbers, text, times; no objects, no structures.
 KINDS = frozenset("biufcSUmM")
 _DTYPE = re.compile(r"[<>|](?:[biufcSU][1-9][0-9]{0,9}|[mM]8(?:\[[0-9]{0,9}[A-Za-z]{1,2}\])?)")
@@ -28,6 +31,36 @@ _ARRAY_KEYS = frozenset((b"nd", b"type", b"kind", b"shape", b"data"))
 _SCALAR_KEYS = frozenset((b"nd", b"type", b"data"))
 _COMPLEX_KEYS = frozenset((b"complex", b"data"))
 _MAX_CODE_POINT = 0x10FFFF
+
+
+def sendable(array: np.ndarray) -> np.ndarray:
+    """Return a plain array with the values of `array`, which may be of a class of its own.
+
+    Raises
+    ------
+    TypeError
+        Where values of that sort cannot travel.
+    """
+    kind = array.dtype.kind
+    if kind not in KINDS or isinstance(array, np.ma.MaskedArray):
+        what = "a masked array" if kind in KINDS else "an array"
+        raise TypeError(f"{what} of dtype {array.dtype}; numbers, text and times can")
+    if not array.dtype.itemsize:  # text of no length: numpy itself makes it one character
+        array = array.astype(f"{kind}1")
+    return np.asarray(array)
+
+
+def as_buffer(array: np.ndarray) -> np.ndarray:
+    """Return the bytes of an array; a view of it where it lies in one piece.
+
+    Raises
+    ------
+    ValueError
+        Where it is too large for one frame.
+    """
+    if array.nbytes > MAX_FRAME_BYTES:
+        raise ValueError(f"an array of {array.nbytes} bytes; up to {MAX_FRAME_BYTES} can")
+    return np.asarray(array, order="C").reshape(-1).view(np.uint8)
 
 
 def view(buffer: Any, dtype: Any, shape: Any) -> np.ndarray:
@@ -45,7 +78,7 @@ def view(buffer: Any, dtype: Any, shape: Any) -> np.ndarray:
         raise ValueError(f"{len(flat)} bytes are no array of {kind} {sizes!s:.80}")
     array = np.ndarray(sizes, kind, flat) if len(flat) else np.empty(sizes, kind)
     if kind.kind == "U":
-        _check_text(array, kind)
+        check_text(array)
     array.flags.writeable = False
     return array
 
@@ -117,8 +150,14 @@ def _bytes(content: dict[Any, Any]) -> bytes:
     return data
 
 
-def _check_text(array: np.ndarray, kind: np.dtype[Any]) -> None:
-    """Refuse text that numpy could hold but nobody could read."""
-    points = array.reshape(-1).view(f"{kind.byteorder.replace('|', '=')}u4")
+def check_text(array: np.ndarray) -> None:
+    """Refuse text that numpy could hold but nobody could read.
+
+    Raises
+    ------
+    ValueError
+        Where there is a character that does not exist.
+    """
+    points = array.reshape(-1).view(f"{array.dtype.byteorder.replace('|', '=')}u4")
     if points.size and points.max() > _MAX_CODE_POINT:
         raise ValueError("text with characters that do not exist")

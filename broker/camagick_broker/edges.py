@@ -50,6 +50,7 @@ class OutEdge(Generic[Message]):
     ) -> None:
         resume = resume or Resume()
         self._low: dict[int, int] = dict.fromkeys(consumers, resume.low)
+        self._lowest = resume.low
         self._incarnation: dict[int, int] = {}
         self._kept: deque[tuple[int, Message]] = deque(resume.kept)  # type: ignore[arg-type]
         self._ahead = ahead
@@ -74,7 +75,7 @@ class OutEdge(Generic[Message]):
     @property
     def low(self) -> int:
         """Everything below this iteration has ended behind all consumers."""
-        return min(self.next, *self._low.values())
+        return min(self.next, self._lowest)
 
     @property
     def kept(self) -> int:
@@ -139,6 +140,7 @@ class OutEdge(Generic[Message]):
     def _raise(self, consumer: int, low: int) -> bool:
         before = self.low
         self._low[consumer] = low
+        self._lowest = min(self._low.values())
         after = self.low
         while self._kept and self._kept[0][0] < after:
             self._kept.popleft()
@@ -199,6 +201,13 @@ class InEdge(Generic[Message]):
             self._take(self._early.pop(self.expected))
         return False
 
+    def take(self, message: Message) -> bool:
+        """Take the message that is expected, where none has arrived before its time."""
+        if self._early:
+            return False
+        self._take(message)
+        return True
+
     def _take(self, message: Message) -> None:
         self.waiting.append(message)
         self.expected += 1
@@ -236,10 +245,9 @@ class Join(Generic[Message]):
         is_end
             Tells whether a message is the end of its input.
         """
-        heads = [edge.waiting[0] for edge in self.edges if edge.waiting]
-        ended = any(is_end(message) for message in heads)
-        if not ended and len(heads) < len(self.edges):
+        found = [edge.waiting for edge in self.edges if edge.waiting]
+        if len(found) < len(self.edges) and not any(is_end(waiting[0]) for waiting in found):
             return None
-        messages = [edge.waiting.popleft() for edge in self.edges if edge.waiting]
+        messages = [waiting.popleft() for waiting in found]
         self.seq += 1
-        return Joined(self.seq - 1, messages, ended)
+        return Joined(self.seq - 1, messages, any(map(is_end, messages)))

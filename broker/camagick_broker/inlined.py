@@ -13,10 +13,11 @@ from camagick_broker.reader import decode
 from camagick_broker.wire import pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
 
+    from camagick_broker.mark import Mark
     from camagick_broker.reader import SlotReader
 
 
@@ -39,5 +40,9 @@ def inlined(frames: list[Any], slots: SlotReader) -> list[Any]:
         body = decode(packed, frames[1:], copied)
     except OSError as error:
         raise RemoteProtocolError(f"no memory for a copy: {error.strerror or error}") from None
-    content, buffers = Encoder()(body.lineage, body.context, body.data)
+    content, buffers = Encoder()(body.lineage, _entries(body.context), _entries(body.data))
     return [pack(head._replace(shared=0, buffers=len(buffers)), content), *buffers]
+
+
+def _entries(marks: Mapping[str, Mark]) -> list[tuple[str, int, str, Mapping[str, Any], Any]]:
+    return [(tag, *mark) for tag, mark in marks.items()]

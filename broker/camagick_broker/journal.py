@@ -8,6 +8,7 @@ which outlives the actor as well (`camagick_broker.slotpool`); what is written h
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
 
     from camagick_broker.ledger import Row
 
-#: Slots lie so far apart that any message fits; the file is sparse, and holds what was written.
+#: Large records lie so far apart that any message fits; the file is sparse, and holds what was
+#: written.
 _STRIDE = 1 << 36
-_HEAD = struct.Struct("<QII")
+#: A record up to this size, in bytes, stands where its head does, which is mapped: no system call.
+_SMALL_BYTES = 4096
+_HEAD = struct.Struct("<QIIQ")
 _LENGTH = struct.Struct("<Q")
 #: How many buffers the kernel takes at once (IOV_MAX).
 _MOST_AT_ONCE = 1024
@@ -64,6 +68,8 @@ class Journal:
         self._row, self._memory = row, memory
         self._places: dict[int, int] | None = None  # slot of each record, as far as it is known
         self._file = os.memfd_create("caspy-journal", os.MFD_CLOEXEC)
+        os.ftruncate(self._file, slots * _SMALL_BYTES)
+        self._heads = mmap.mmap(self._file, slots * _SMALL_BYTES)
 
     def write(self, seq: int, frames: Sequence[Any], remembered: Sequence[Any] = ()) -> None:
         """Write the record of an iteration in the place of the oldest that nobody needs.
@@ -74,10 +80,17 @@ class Journal:
             Where there is no memory left.
         """
         parts = [memoryview(part).cast("B") for part in (*frames, *remembered)]
-        lengths = b"".join(_LENGTH.pack(len(part)) for part in parts)
-        head = _HEAD.pack(seq, len(frames), len(remembered)) + lengths
+        lengths = [len(part) for part in parts]
+        size = sum(lengths) + _LENGTH.size * len(parts)
+        head = _HEAD.pack(seq, len(frames), len(remembered), size)
+        table = b"".join(map(_LENGTH.pack, lengths))
         slot = self._place_for(seq)
-        self._write_all([memoryview(head), *parts], slot * _STRIDE)
+        at = slot * _SMALL_BYTES
+        if _HEAD.size + size <= _SMALL_BYTES:
+            self._heads[at : at + _HEAD.size + size] = b"".join((head, table, *parts))
+        else:
+            self._write_all([memoryview(table), *parts], (slot + 1) * _STRIDE)
+            self._heads[at : at + _HEAD.size] = head
         self._known()[seq] = slot
 
     def read(self, seq: int) -> Record:
@@ -91,49 +104,51 @@ class Journal:
         places = self._known()
         if seq not in places:
             raise LocalProtocolError(f"no record of iteration {seq}")
-        offset = places[seq] * _STRIDE
-        _, frames, remembered = self._head(places[seq])
-        parts = list(self._parts(offset + _HEAD.size, frames + remembered))
+        slot = places[seq]
+        _, frames, remembered, size = self._head(slot)
+        at = slot * _SMALL_BYTES + _HEAD.size
+        if _HEAD.size + size <= _SMALL_BYTES:
+            content = memoryview(self._heads[at : at + size])
+        else:
+            content = self._read_all((slot + 1) * _STRIDE, size)
+        parts = list(_parts(content, frames + remembered))
         return Record(parts[:frames], parts[frames:])
 
     def close(self) -> None:
         """Let go of the memory, as far as this process is concerned."""
+        self._heads.close()
         os.close(self._file)
 
     def _place_for(self, seq: int) -> int:
         places = self._known()
         if seq in places:  # a predecessor was killed while it wrote it
             return places[seq]
-        oldest = min(places, default=seq)
+        oldest = next(iter(places), seq)
         is_free = self._row is not None and oldest < self._row.low - self._memory
         if is_free or len(places) >= self.slots:
             return places.pop(oldest)
         return len(places)
 
     def _known(self) -> dict[int, int]:
-        """Return where each record is; whoever takes the place of another looks."""
+        """Return where each record is, the oldest first; who takes the place of another looks."""
         if self._places is None:
-            heads = {slot: self._head(slot) for slot in range(self.slots)}
-            self._places = {seq: slot for slot, (seq, *many) in heads.items() if any(many)}
+            heads = [(self._head(slot), slot) for slot in range(self.slots)]
+            found = sorted((head[0], slot) for head, slot in heads if any(head[1:3]))
+            self._places = dict(found)
         return self._places
 
-    def _head(self, slot: int) -> tuple[int, int, int]:
-        head = os.pread(self._file, _HEAD.size, slot * _STRIDE)
-        return _HEAD.unpack(head) if len(head) == _HEAD.size else (0, 0, 0)
+    def _head(self, slot: int) -> tuple[int, int, int, int]:
+        return _HEAD.unpack_from(self._heads, slot * _SMALL_BYTES)
 
-    def _parts(self, offset: int, count: int) -> Iterator[memoryview]:
-        table = os.pread(self._file, count * _LENGTH.size, offset)
-        offset += len(table)
-        for (length,) in _LENGTH.iter_unpack(table):
-            part = memoryview(bytearray(length))
-            done = 0
-            while done < length:
-                got = os.preadv(self._file, [part[done:]], offset + done)
-                if not got:
-                    raise LocalProtocolError("a record that ends too early")
-                done += got
-            offset += length
-            yield part.toreadonly()
+    def _read_all(self, offset: int, size: int) -> memoryview:
+        content = memoryview(bytearray(size))
+        done = 0
+        while done < size:
+            got = os.preadv(self._file, [content[done:]], offset + done)
+            if not got:
+                raise LocalProtocolError("a record that ends too early")
+            done += got
+        return content.toreadonly()
 
     def _write_all(self, parts: list[memoryview], offset: int) -> None:
         while parts:
@@ -143,3 +158,10 @@ class Journal:
                 written -= len(parts.pop(0))
             if parts:
                 parts[0] = parts[0][written:]
+
+
+def _parts(content: memoryview, count: int) -> Iterator[memoryview]:
+    offset = count * _LENGTH.size
+    for (length,) in _LENGTH.iter_unpack(content[:offset]):
+        yield content[offset : offset + length]
+        offset += length

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from camagick_broker.wiring import Wiring
 
 _FLUSH_S = 0.5
+#: Small messages are put into one frame up to this size, in bytes.
+_PILE_BYTES = 1 << 17
 
 
 class Peer(NamedTuple):
@@ -55,6 +57,9 @@ class Links:
         self._backs: dict[int, Outlet] = {}
         self._loops: dict[int, Outlet] = {}
         self._early: list[ToProducer | ToLoop] = []
+        self._pile: list[Any] = []  # messages that shall leave in one frame
+        self._pile_bytes = 0
+        self._pile_for: int | None = None
         self.connected = False
         self.multicast = len(wiring.consumers) > 1
         self.subscriptions = Subscriptions(wiring.consumers)
@@ -113,10 +118,11 @@ class Links:
         return sockets
 
     def send(self, effect: ToConsumers | ToProducer | ToLoop | Anew) -> None:
-        """Send, now or when it is possible."""
+        """Send, now or when it is possible; messages to consumers with the next `let_go`."""
         if isinstance(effect, ToConsumers):
             self._send_on(effect)
         elif isinstance(effect, Anew):
+            self.let_go()
             if self.data is not None and not self.multicast:
                 self.data.waiting.clear()  # all of it is retained, and is sent again
         elif not self.connected:
@@ -155,18 +161,37 @@ class Links:
         return head == wiring.heads[0] and (wiring.is_head or reports)
 
     def _send_on(self, effect: ToConsumers) -> None:
+        frames, consumer = effect
+        size = size_of(frames)
+        if consumer is None:
+            self.messages += 1
+            self.bytes += size
+        if consumer != self._pile_for or self._pile_bytes + size > _PILE_BYTES or len(frames) > 1:
+            self.let_go()
+        if len(frames) > 1:
+            self._emit(frames, consumer)
+            return
+        self._pile.append(frames[0])
+        self._pile_bytes += size
+        self._pile_for = consumer
+
+    def let_go(self) -> None:
+        """Send the messages to consumers that wait for others to share a frame with."""
+        if not self._pile:
+            return
+        pile, self._pile, self._pile_bytes = self._pile, [], 0
+        self._emit(pile if len(pile) == 1 else [b"".join(pile)], self._pile_for)
+
+    def _emit(self, frames: list[Any], consumer: int | None) -> None:
         if self.data is None:
             return
-        if effect.consumer is None:
-            self.messages += 1
-            self.bytes += size_of(effect.frames)
         if not self.multicast:
-            self.data.send(effect.frames)
-        elif effect.consumer is None:
-            self.data.send([TOPIC, *effect.frames])
+            self.data.send(frames)
+        elif consumer is None:
+            self.data.send([TOPIC, *frames])
         else:
-            for topic in self.subscriptions.topics(effect.consumer):
-                self.data.send([topic, *effect.frames])
+            for topic in self.subscriptions.topics(consumer):
+                self.data.send([topic, *frames])
 
 
 def _peer(actors: Any, number: int) -> Peer:

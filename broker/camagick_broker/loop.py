@@ -44,6 +44,7 @@ class HeadLoop:
         self._starter = Starter(
             wiring.heads, wiring.gates, wiring.terminals,
             lockstep=wiring.lockstep, window=wiring.window, fitted=wiring.fitted,
+            least=wiring.least,
         )  # fmt: skip
         self._speakers = {
             Kind.LEFT: wiring.gates, Kind.ENDED: wiring.terminals, Kind.STATE: wiring.heads,
@@ -91,6 +92,10 @@ class HeadLoop:
     def all_done(self, own: int) -> bool:
         """Tell whether the other heads, too, have nothing left below iteration `own`."""
         return self._starter.all_done > own
+
+    def look(self, now: float) -> bool:
+        """As the leading head, look at the clock; tell whether that changes how far all may go."""
+        return self._wiring.leads and self._starter.look(now)
 
     def lead(self) -> bool:
         """As the leading head, look how far all may go now; tell whether that is farther."""

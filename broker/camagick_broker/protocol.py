@@ -16,7 +16,7 @@ from camagick_broker.loop import HeadLoop
 from camagick_broker.loopside import LoopSide
 from camagick_broker.post import Post
 from camagick_broker.resume import Resume
-from camagick_broker.sizes import fitting
+from camagick_broker.sizes import size_of
 from camagick_broker.standing import Standing
 from camagick_broker.upstream import Upstream
 from camagick_broker.wire import Head, Kind
@@ -65,6 +65,7 @@ class ActorProtocol:
         self._head = HeadLoop(wiring, resume) if wiring.is_head else None
         self._loop_side = LoopSide(wiring, self._post)
         self._running = False
+        self._says_left = wiring.is_last_gate and not wiring.gates_at_join
 
     def take_effects(self) -> list[Any]:
         """Return what has to be carried out, in order, and forget it."""
@@ -92,10 +93,15 @@ class ActorProtocol:
             self._say_how_far()
         self._permit()
 
-    def on_data(self, producer: int, message: Arrived) -> None:
-        """Take a message of an input."""
-        if self._upstream.receive(producer, message):
-            self._take()
+    def on_data(self, producer: int, *messages: Arrived) -> None:
+        """Take messages of an input."""
+        news = False
+        try:
+            for message in messages:
+                news |= self._upstream.receive(producer, message)
+        finally:  # what has arrived before one that is refused is taken all the same
+            if news:
+                self._take()
 
     def on_back(self, head: Head) -> None:
         """Take what a consumer has to say."""
@@ -157,6 +163,11 @@ class ActorProtocol:
         """Say again what heads have to know."""
         self._loop_side.repeat()
 
+    def look(self, now: float) -> None:
+        """Look how fast iterations end, by a clock that does not jump; in seconds."""
+        if self._head is not None and self._head.look(now):
+            self._permit()
+
     # What the processor has done
 
     def armed(self, seq: int) -> None:
@@ -168,17 +179,17 @@ class ActorProtocol:
         """Send the message that the processor has made in iteration `seq`."""
         self._standing.made = seq + 1
         if self.out is not None:
-            if self.wiring.fitted:
-                self._post.sizes.made(frames)
+            self._post.sizes.made(size_of(frames))
             if self.out.push(seq, frames):
                 self._post.on(frames)
             else:
                 self._progress()
         elif not self.wiring.commits:
             self._finish(seq + 1)
-        if self.wiring.is_last_gate and not self.wiring.gates_at_join:
+        if self._says_left:
             self._loop(self.wiring.heads[0], Kind.LEFT, seq + 1)
-        self._stop_in_time()
+        if self._head is not None:
+            self._stop_in_time()
 
     def committed(self, below: int) -> None:
         """Note that everything below this iteration is safe here, where the processor commits."""
@@ -267,16 +278,8 @@ class ActorProtocol:
         if self.wiring.is_head:
             self._standing.note()
             self._loop(self.wiring.heads[0], Kind.STATE, self._standing.low)
-        elif self._standing.may_leave or self._upstream.owed >= self._enough:
+        elif self._standing.may_leave or self._upstream.owes_enough:
             self.acknowledge()
-
-    @property
-    def _enough(self) -> int:
-        """How many iterations have to end before it is said though something else is to do."""
-        window = self.wiring.window
-        if self.wiring.fitted:  # it may be less, where large messages are made before this actor
-            window = fitting(self._post.sizes.largest, window)
-        return max(1, window // 2)
 
     def _say_how_far(self) -> None:
         """As the successor of a killed process, say to the heads what it may have said."""

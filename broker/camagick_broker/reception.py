@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.events import Arrived
 from camagick_broker.reader import decode
-from camagick_broker.wire import Head, Kind, unpack
+from camagick_broker.wire import PREFIX_BYTES, Head, Kind, unpack, unpack_all
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from camagick_broker.protocol import ActorProtocol
     from camagick_broker.reader import SlotReader
 
@@ -18,21 +20,29 @@ _LONGEST_DELAY_S = 3600.0
 
 
 def take_apart(parts: list[Any], run: bytes) -> tuple[Head, Any, list[Any]]:
-    """Return prefix, body and buffers of a message.
+    """Return prefix, body and buffers of a message that stands alone.
 
     Raises
     ------
     RemoteProtocolError
         For anything that is not a message of this run, or not all of one.
     """
+    head, body = unpack(_first(parts).buffer, run)
+    return head, body, _buffers(head, parts)
+
+
+def _first(parts: list[Any]) -> Any:
     if not parts:
         raise RemoteProtocolError("a topic without a message")
-    head, body = unpack(parts[0].buffer, run)
+    return parts[0]
+
+
+def _buffers(head: Head, parts: list[Any]) -> list[Any]:
     if head.buffers != len(parts) - 1:
         raise RemoteProtocolError(
             f"wrong number of buffers: {len(parts) - 1} instead of {head.buffers}"
         )
-    return head, body, [part.buffer for part in parts[1:]]
+    return [part.buffer for part in parts[1:]]
 
 
 class Reception:
@@ -65,29 +75,39 @@ class Reception:
         self._skip = 1 if multicast else 0
 
     def __call__(self, frames: list[Any]) -> None:
-        """Take one message.
+        """Take what came at once: one message, or several in one frame.
 
         Raises
         ------
         RemoteProtocolError
-            For one that cannot be used, now or later; then it has not arrived.
+            For one that cannot be used, now or later; then nothing of what came at once has
+            arrived.
         """
-        counters = self._edge.counters
+        parts = frames[self._skip :]
         try:
-            head = self._take(frames[self._skip :])
+            found = unpack_all(_first(parts).buffer, self._protocol.wiring.run)
+            buffers = _buffers(found[-1][0], parts)
+            self._protocol.on_data(self._producer, *self._read(found, buffers))
         except RemoteProtocolError:
-            counters.refused += 1
+            self._edge.counters.refused += 1
             raise
+        self._count(found, buffers)
+
+    def _read(
+        self, found: Sequence[tuple[Head, memoryview]], buffers: list[Any]
+    ) -> Iterator[Arrived]:
+        for head, packed in found:
+            body: Any = packed
+            if head.kind is Kind.DATA and head.seq >= self._edge.expected:
+                body = decode(packed, buffers, self._slots)  # what cannot be read has not arrived
+            yield Arrived(head, body, buffers)
+
+    def _count(self, found: Sequence[tuple[Head, memoryview]], buffers: list[Any]) -> None:
+        head, counters = found[-1][0], self._edge.counters
         if head.kind is Kind.BYE:  # no part of the stream
             return
-        counters.bytes += sum(map(len, frames)) + (head.shared << 10)
+        size = sum(body.nbytes + (head.shared << 10) for head, body in found)
+        counters.bytes += size + sum(map(len, buffers)) + PREFIX_BYTES * len(found)
         delay_s = (time.time_ns() - head.sent_ns) / 1e9
         if 0 <= delay_s < _LONGEST_DELAY_S:  # not where a clock has jumped, nor where none is
             counters.latency_s += 0.1 * (delay_s - counters.latency_s)
-
-    def _take(self, parts: list[Any]) -> Head:
-        head, body, buffers = take_apart(parts, self._protocol.wiring.run)
-        if head.kind is Kind.DATA and head.seq >= self._edge.expected:
-            body = decode(body, buffers, self._slots)  # what cannot be read has not arrived
-        self._protocol.on_data(self._producer, Arrived(head, body, buffers))
-        return head

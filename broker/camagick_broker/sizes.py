@@ -7,18 +7,17 @@ of all edges reaches the head with the first of them.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from camagick_broker.wire import shared_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 #: An edge may hold so many bytes, where the window is fitted to the messages.
 BYTES = 256 << 20
 #: The window fitted to the messages lies between these.
-LEAST, MOST = 4, 64
+LEAST, MOST = 4, 256
 
 
 def fitting(largest: int, most: int) -> int:
@@ -28,6 +27,8 @@ def fitting(largest: int, most: int) -> int:
 
 def size_of(frames: Sequence[Any]) -> int:
     """Return how many bytes a message has, with the arrays in shared memory that it refers to."""
+    if len(frames) == 1:
+        return len(frames[0]) + shared_bytes(frames[0])
     return sum(memoryview(frame).nbytes for frame in frames) + shared_bytes(frames[0])
 
 
@@ -37,16 +38,21 @@ class Sizes:
     Parameters
     ----------
     last
-        How many of its own messages to look back: when they get smaller, that is noticed.
+        How many of its own messages to look back, at least, and not more than twice as many: when
+        they get smaller, that is noticed.
     """
 
     def __init__(self, last: int) -> None:
-        self._own: deque[int] = deque(maxlen=last)
+        self._last = last
+        self._count = self._largest = self._before = 0
         self._behind: dict[int, int] = {}
 
-    def made(self, frames: Iterable[Any]) -> None:
-        """Note a message of its own."""
-        self._own.append(size_of(list(frames)))
+    def made(self, size: int) -> None:
+        """Note a message of its own, of so many bytes."""
+        if self._count == self._last:
+            self._before, self._largest, self._count = self._largest, 0, 0
+        self._count += 1
+        self._largest = max(self._largest, size)
 
     def heard(self, consumer: int, largest: int) -> None:
         """Note what a consumer says of its own messages and those behind it."""
@@ -55,4 +61,4 @@ class Sizes:
     @property
     def largest(self) -> int:
         """Bytes of the largest message, 0 where there was none."""
-        return max([*self._own, *self._behind.values()], default=0)
+        return max(self._largest, self._before, *self._behind.values())

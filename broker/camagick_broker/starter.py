@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from camagick_broker.pace import FEWEST, Pace
 from camagick_broker.sizes import LEAST, fitting
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ class Starter:
     window
         How many iterations may be under way.
     fitted
-        Whether that is an upper bound, and fewer may be where messages are large.
+        Whether that is an upper bound, and fewer may be where messages are large or slow.
+    least
+        How many may be however slow they are.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Starter:
         lockstep: bool,
         window: int,
         fitted: bool = False,
+        least: int = FEWEST,
     ) -> None:
         heads = tuple(heads)
         self._armed = dict.fromkeys(heads, 0) if len(heads) > 1 else {}
@@ -55,6 +59,7 @@ class Starter:
         self._passed = dict.fromkeys(terminals if lockstep else gates, 0)
         self._window = window
         self._largest: dict[int, int] | None = {} if fitted else None
+        self._pace = Pace(least)
 
     def armed(self, head: int, below: int) -> None:
         """Note that `head` could start everything below `below`."""
@@ -76,7 +81,14 @@ class Starter:
             return self._window
         if len(self._largest) < len(self._done):
             return min(LEAST, self._window)
-        return fitting(max(self._largest.values()), self._window)
+        most = self._window if self._pace.most is None else min(self._window, self._pace.most)
+        return fitting(max(self._largest.values()), most)
+
+    def look(self, now: float) -> bool:
+        """Look how fast iterations end; tell whether more or fewer may be under way now."""
+        if self._largest is None:
+            return False
+        return self._pace.look(now, self.all_done, self._window)
 
     def passed(self, actor: int, below: int) -> None:
         """Note that everything below `below` has left that gate, or ended at that last actor."""

@@ -1,7 +1,8 @@
-"""The I/O thread of one actor: all its sockets, and nothing of its data."""
+"""The bus side of one actor: all its sockets, and nothing of its data."""
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import deque
@@ -34,6 +35,8 @@ _GREET_S = 0.1
 #: How long to wait until the producers know that the actor is done, and how often to repeat it.
 _PARTING_S, _REPEAT_S = 2.0, 0.05
 _REPORT_S = 1.0
+#: How long an acknowledgement may wait for others to go with.
+_PATIENCE_S = 0.001
 
 
 class _Source(NamedTuple):
@@ -86,6 +89,7 @@ class Station:
         self._greet_at = self._report_at = self._repeat_at = 0.0
         self._probe = Probe()
         self._part_at: float | None = None
+        self._owes_since: float | None = None
         self._port = Port(Doorman(self._refusals))
         try:
             self._links = Links(self._port, wiring)
@@ -104,15 +108,24 @@ class Station:
         if self._asleep:  # it is set before the last look at the calls, so no call is overlooked
             self._port.ring()
 
+    def ring(self) -> None:
+        """Make a `turn` in another thread return."""
+        self._port.ring()
+
     def cut(self) -> None:
         """End as soon as possible, whatever is under way."""
         self._cut = True
         self._port.ring()
 
-    # In the station's own thread
+    # For whoever serves the sockets: one thread at a time
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to do; looking is part of the work, while there is some."""
+        return (self._cut or self._may_part()) and not self._calls
 
     def run(self) -> None:
-        """Work until nothing is left to do.
+        """Work until nothing is left to do, and close the sockets.
 
         Raises
         ------
@@ -121,15 +134,32 @@ class Station:
             say so and to end the actor. The sockets are closed then as well.
         """
         try:
-            self._register()
-            while not (self._cut or self._may_part()) or self._calls:
-                self._work(self._wait())
-                self._watch_the_clock()
+            while not self.is_over:
+                self.turn()
             self._report(final=True)
             if not self._cut:
                 self._links.flush()
         finally:
             self._port.close()
+
+    def turn(self, until: float = math.inf) -> None:
+        """Send what there is to send, wait for something to do, and do it.
+
+        Parameters
+        ----------
+        until
+            Wait no longer than to this moment of the monotonic clock; 0 not to wait at all.
+        """
+        self._asleep = True  # from here on a call rings; what was called before is seen below
+        self._do_calls()
+        self._acknowledge_in_time()
+        self._carry_out()
+        readable = self._port.wait(self._pause_ms(until))
+        self._asleep = False
+        for socket in readable:
+            self._read(socket)
+        self._carry_out()
+        self._watch_the_clock()
 
     def _may_part(self) -> bool:
         """Tell whether the actor may leave: its producers know that it is done, or are gone."""
@@ -144,28 +174,35 @@ class Station:
             self._carry_out()
         return now > self._part_at
 
-    def _wait(self) -> list[Any]:
-        self._asleep = True  # from here on a call rings; what was called before is seen below
-        busy = self._calls or self._protocol.owes
-        due = self._report_at if self._going else min(self._greet_at, self._report_at)
-        if self._part_at is not None:
-            due = min(due, self._repeat_at)
-        if self._protocol.out is not None and self._protocol.out.kept:
-            due = min(due, self._probe.at)
-        pause = max(0.0, due - time.monotonic())
-        readable = self._port.wait(0 if busy else int(pause * 1000) + 1)
-        self._asleep = False
-        if not readable and not self._calls and self._protocol.owes:
-            self._protocol.acknowledge()
-        return readable
-
-    def _work(self, readable: list[Any]) -> None:
-        for socket in readable:
-            self._read(socket)
+    def _do_calls(self) -> None:
         while self._calls:
             target, arguments = self._calls.popleft()
             target(*arguments)
-        self._carry_out()
+
+    def _acknowledge_in_time(self) -> None:
+        """Tell producers how far everything has ended: not for each iteration, but soon."""
+        if not self._protocol.owes:
+            self._owes_since = None
+            return
+        now = time.monotonic()
+        if self._owes_since is None:
+            self._owes_since = now
+        elif now >= self._owes_since + _PATIENCE_S:
+            self._protocol.acknowledge()
+            self._owes_since = None
+
+    def _pause_ms(self, until: float) -> int:
+        """Return how long to wait for something to arrive."""
+        if not until or self._calls or self._cut:
+            return 0
+        due = self._report_at if self._going else min(self._greet_at, self._report_at)
+        if self._owes_since is not None:
+            due = min(due, self._owes_since + _PATIENCE_S)
+        if self._protocol.over:  # then `is_over` decides
+            due = 0.0 if self._part_at is None or self._protocol.released else self._repeat_at
+        if self._protocol.out is not None and self._protocol.out.kept:
+            due = min(due, self._probe.at)
+        return max(0, int((min(due, until) - time.monotonic()) * 1000) + 1)
 
     def _watch_the_clock(self) -> None:
         now = time.monotonic()
@@ -174,6 +211,7 @@ class Station:
             if self._links.connected and not self._links.choked:
                 self._protocol.greet()
                 self._carry_out()
+        self._protocol.look(now)
         out = self._protocol.out
         if out is not None and self._probe.is_due(now, out) and not self._links.stuck:
             self._protocol.probe()
@@ -203,6 +241,7 @@ class Station:
                 self._links.send(effect)
                 if self._tap.is_open and isinstance(effect, ToConsumers):
                     self._tap.offer(effect)
+        self._links.let_go()
 
     def _note_started(self) -> None:
         self._started = True

@@ -16,7 +16,7 @@ from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.inlined import inlined
 from camagick_broker.sizes import size_of
 from camagick_broker.tapping import Schedule, rate_of, stamped
-from camagick_broker.wire import Kind
+from camagick_broker.wire import PASSED, Kind
 
 if TYPE_CHECKING:
     from camagick_broker.events import ToConsumers
@@ -34,6 +34,7 @@ _MOST_TOPICS = 64
 _QUEUE_BYTES = 1 << 24
 _FEWEST, _MOST = 3, 256
 _KIND_AT = 5  # the byte of a prefix that says what the message is
+_FLAGS_AT = 6
 
 
 class Tap:
@@ -80,6 +81,8 @@ class Tap:
         if not self._wanted or message.consumer is not None:  # or one that is sent again
             return
         frames = message.frames
+        if frames[0][_FLAGS_AT] & PASSED:  # nothing of this actor's own is in it
+            return
         outlet = self._fitting(size_of(frames))
         if outlet is None:
             return

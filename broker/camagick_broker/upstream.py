@@ -89,6 +89,12 @@ class Upstream:
         """How many iterations have ended that the producers do not know of."""
         return self._standing.low - self._acknowledged
 
+    @property
+    def owes_enough(self) -> bool:
+        """Whether that is at least half of what has arrived since they were told."""
+        under_way = max(edge.expected for edge in self.intake.edges.values()) - self._acknowledged
+        return self.owed > 0 and 2 * self.owed >= under_way
+
     def acknowledge(self) -> None:
         """Tell the producers how far everything has ended."""
         self._standing.note()

@@ -4,13 +4,16 @@ A message is one ZeroMQ multipart message: ``[topic]`` (multicast edges only), t
 this prefix and a msgpack body behind it, then the raw buffers that the body refers to. The prefix
 alone is enough to acknowledge, to order, to drop a duplicate or to pass a message on.
 
+Messages to consumers that have no raw buffers may stand behind one another in one frame: a sender
+that has several of them ready sends them so, since a frame costs more than what is in it.
+
 ======  ============  ==========================================================================
 offset  field         meaning
 ======  ============  ==========================================================================
 0       magic         ``CSPY``
 4       version       1
 5       kind          what the message is, see `Kind`
-6       flags         reserved, 0
+6       flags         bit 0 of DATA: the iteration is another worker's, see `PASSED`
 8       run           8 random bytes: messages of another run are refused
 16      edge          number of the producer whose output the message is about
 20      sender        number of the actor that sends
@@ -31,6 +34,7 @@ All numbers are little-endian and unsigned.
 from __future__ import annotations
 
 import enum
+import functools
 import struct
 from typing import Any, NamedTuple
 
@@ -38,11 +42,14 @@ from camagick_broker.errors import LocalProtocolError, RemoteProtocolError
 
 MAGIC = b"CSPY"
 VERSION = 1
-PREFIX = struct.Struct("<4sBBH8sIIIIIIQQI")
+_START, _REST = struct.Struct("<4sBBH8sIIII"), struct.Struct("<IIQQI")
+PREFIX_BYTES = _START.size + _REST.size
 RUN_BYTES = 8
 #: No frame of a message may be larger, in bytes; ZeroMQ itself refuses what is.
 MAX_FRAME_BYTES = 1 << 31
 MAX_BUFFERS = 4096
+#: Flag of a DATA that is empty because its sender shares its work, and it was another one's turn.
+PASSED = 1
 
 
 class Kind(enum.IntEnum):
@@ -92,29 +99,48 @@ def pack(head: Head, body: bytes = b"") -> bytes:
     LocalProtocolError
         For what a receiver would refuse: a number that does not fit, too many or too large frames.
     """
+    return pack_rest(
+        pack_start(head), head.seq, head.buffers, head.sent_ns, body, shared=head.shared
+    )
+
+
+def pack_start(head: Head) -> bytes:
+    """Return the part of a prefix that stays the same from message to message of one kind.
+
+    Raises
+    ------
+    LocalProtocolError
+        For a number that does not fit.
+    """
     if len(head.run) != RUN_BYTES:
         raise LocalProtocolError(f"a run is {RUN_BYTES} bytes, not {head.run!r}")
-    if head.buffers > MAX_BUFFERS:
-        raise LocalProtocolError(
-            f"{head.buffers} large arrays in one message, {MAX_BUFFERS} can travel"
-        )
-    if PREFIX.size + len(body) > MAX_FRAME_BYTES:
-        raise LocalProtocolError(f"a body of {len(body)} bytes, {MAX_FRAME_BYTES} can travel")
     try:
-        prefix = PREFIX.pack(
+        return _START.pack(
             MAGIC, VERSION, head.kind, head.flags, head.run, head.edge, head.sender,
-            head.incarnation, head.attempt, head.shared, head.buffers, head.seq,
-            head.sent_ns, len(body),
+            head.incarnation, head.attempt,
         )  # fmt: skip
     except struct.error as error:
         raise LocalProtocolError(f"cannot send {head}: {error}") from None
-    return prefix + body
+
+
+def pack_rest(
+    start: bytes, seq: int, buffers: int, sent_ns: int, body: bytes, *, shared: int = 0
+) -> bytes:
+    """Return the first frame of a message that begins with `start`, see `pack`."""
+    if buffers > MAX_BUFFERS:
+        raise LocalProtocolError(f"{buffers} large arrays in one message, {MAX_BUFFERS} can travel")
+    if PREFIX_BYTES + len(body) > MAX_FRAME_BYTES:
+        raise LocalProtocolError(f"a body of {len(body)} bytes, {MAX_FRAME_BYTES} can travel")
+    try:
+        return start + _REST.pack(shared, buffers, seq, sent_ns, len(body)) + body
+    except struct.error as error:
+        raise LocalProtocolError(f"cannot send iteration {seq}: {error}") from None
 
 
 def unpack(
     frame: memoryview | bytes | bytearray, run: bytes | None = None
 ) -> tuple[Head, memoryview]:
-    """Take a first frame apart.
+    """Take a first frame apart in which one message stands.
 
     Parameters
     ----------
@@ -133,15 +159,64 @@ def unpack(
     RemoteProtocolError
         With the reason, for anything that is not exactly such a frame.
     """
+    found = unpack_all(frame, run)
+    if len(found) > 1:
+        raise RemoteProtocolError(f"{len(found)} messages in one frame, where one is expected")
+    return found[0]
+
+
+def unpack_all(
+    frame: memoryview | bytes | bytearray, run: bytes | None = None
+) -> list[tuple[Head, memoryview]]:
+    """Take apart a first frame in which several messages may stand.
+
+    Parameters
+    ----------
+    frame, run
+        See `unpack`.
+
+    Returns
+    -------
+    list of (Head, memoryview)
+        At least one; none but the only one has raw buffers behind it.
+
+    Raises
+    ------
+    RemoteProtocolError
+        With the reason, for anything that is not exactly such a frame; nothing of it is used then.
+    """
     view = memoryview(frame)
-    if len(view) < PREFIX.size:
-        raise RemoteProtocolError(
-            f"too short for a message: {len(view)} bytes, the prefix alone has {PREFIX.size}"
+    size, end = len(view), 0
+    found: list[tuple[Head, memoryview]] = []
+    while end < size or not found:
+        rest, at = end + _START.size, end + PREFIX_BYTES
+        if at > size:
+            raise RemoteProtocolError(
+                f"too short for a message: {size - end} bytes, the prefix alone has {PREFIX_BYTES}"
+            )
+        kind, its_run, edge, sender, incarnation, attempt, flags = _read_start(
+            bytes(view[end:rest]), run
         )
+        shared, buffers, seq, sent_ns, length = _REST.unpack_from(view, rest)
+        end = at + length
+        if end > size or buffers > MAX_BUFFERS:
+            raise _wrong_length(size - at, length, buffers)
+        head = Head(
+            kind, its_run, edge, sender, seq, incarnation, attempt, shared, flags, buffers,
+            sent_ns,
+        )  # fmt: skip
+        found.append((head, view[at:end]))
+    if len(found) > 1 and any(head.buffers for head, _ in found):
+        raise RemoteProtocolError("several messages in one frame, and raw buffers behind it")
+    return found
+
+
+@functools.lru_cache(maxsize=64)
+def _read_start(start: bytes, run: bytes | None) -> tuple[Any, ...]:
+    """Check the part of a prefix that hardly ever changes."""
     (
-        magic, version, kind, flags, its_run, edge, sender, incarnation, attempt, shared,
-        buffers, seq, sent_ns, length,
-    ) = PREFIX.unpack_from(view)  # fmt: skip
+        magic, version, kind, flags, its_run, edge, sender, incarnation, attempt,
+    ) = _START.unpack(start)  # fmt: skip
     if magic != MAGIC:
         raise RemoteProtocolError(f"not a message of caspy: it begins with {magic!r}")
     if version != VERSION:
@@ -152,15 +227,10 @@ def unpack(
         raise RemoteProtocolError(f"a message of another run: {its_run.hex()}")
     if kind not in _KINDS:
         raise RemoteProtocolError(f"unknown kind of message: {kind}")
-    _check_lengths(len(view) - PREFIX.size, length, buffers)
-    head = Head(
-        _KINDS[kind], its_run, edge, sender, seq, incarnation, attempt, shared, flags,
-        buffers, sent_ns,
-    )  # fmt: skip
-    return head, view[PREFIX.size :]
+    return _KINDS[kind], its_run, edge, sender, incarnation, attempt, flags
 
 
-def shared_bytes(frame: Any) -> int:
+def shared_bytes(frame: bytes) -> int:
     """Return how many bytes of arrays in shared memory a message refers to, about.
 
     Parameters
@@ -168,17 +238,15 @@ def shared_bytes(frame: Any) -> int:
     frame
         Its first frame, as `pack` returned it.
     """
-    return int.from_bytes(frame[_SHARED_AT : _SHARED_AT + 4], "little") << 10
+    return int.from_bytes(frame[_START.size : _START.size + 4], "little") << 10
 
 
-def _check_lengths(present: int, said: int, buffers: int) -> None:
-    if present != said:
-        raise RemoteProtocolError(
+def _wrong_length(present: int, said: int, buffers: int) -> RemoteProtocolError:
+    if present < said:
+        return RemoteProtocolError(
             f"wrong length: {present} bytes of body, where the prefix says {said}"
         )
-    if buffers > MAX_BUFFERS:
-        raise RemoteProtocolError(f"too many buffers: {buffers}, at most {MAX_BUFFERS}")
+    return RemoteProtocolError(f"too many buffers: {buffers}, at most {MAX_BUFFERS}")
 
 
-_SHARED_AT = 32
 _KINDS = {int(kind): kind for kind in Kind}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from camagick_broker.pace import FEWEST
+
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
@@ -30,7 +32,9 @@ class Wiring:
     lockstep, window
         The loop contract, see `camagick_broker.starter`.
     fitted
-        `window` is the upper bound, and what is used is fitted to the messages' size.
+        `window` is the upper bound, and what is used is fitted to the messages' size and pace.
+    least
+        How many may be under way however slow they are, where the window is fitted.
     gates_at_join
         This last gate is a join: an iteration has left it when its inputs are together.
     commits
@@ -54,6 +58,7 @@ class Wiring:
     lockstep: bool = False
     window: int = 8
     fitted: bool = False
+    least: int = FEWEST
     gates_at_join: bool = False
     commits: bool = False
     count: int | None = None

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from caspy.api import run
+    from caspy.parallel import workers
 
-__all__ = ["run"]
+__all__ = ["run", "workers"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,4 +20,8 @@ def __getattr__(name: str) -> Any:
         from caspy.api import run
 
         return run
+    if name == "workers":
+        from caspy.parallel import workers
+
+        return workers
     raise AttributeError(f"module 'caspy' has no attribute {name!r}")

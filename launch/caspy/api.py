@@ -44,7 +44,8 @@ async def run(
         Flows, processors, or functions of (data, context); one pipe each. They are inherited by
         fork, so anything goes; what they hold open must bear that.
     window
-        How many iterations of a pipe may be under way at once; 'auto': 4 to 64, by their size.
+        How many iterations of a pipe may be under way at once; 'auto': as fits their size and pace,
+        see the command line's ``-window``.
     count
         End after so many iterations; None for no limit.
     bus

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from caspy import casting, catalogue
+from caspy import casting, catalogue, parallel
 from caspy.errors import CatalogueError, Problem
 from caspy.recipe import At, Flow, Raw, Step, steps
 
@@ -94,6 +94,9 @@ class _Builder:
         found = _wrong_arguments(step, known)
         if self._construct:
             found += _missing_libraries(step, cls)
+        if step.workers > 1 and (reason := parallel.why_not(cls, step.role, step.name)):
+            place = step.places.get("@workers", step.at)
+            found.append(Problem(f"@workers={step.workers}: {reason}", place))
         self.problems += found
         if found or not self._construct:
             return step, None
@@ -114,6 +117,7 @@ class _Builder:
             return None
         if catalogue.is_external(step.name):
             made.role = step.role  # the flag says what it is used as
+        made.shared_by = step.workers
         return made
 
 

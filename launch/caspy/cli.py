@@ -28,7 +28,8 @@ _SUMMARY = """Plug devices, processing, plots and storage together.
 
 A pipe is read from left to right: --from-NAME is a source, --NAME a pipe, --to-NAME a sink, each
 followed by its arguments. `[ A B ]` runs A, then B; `{ A B }` runs both on the same data; a lone
-`,` separates independent pipes. `--NAME ?` explains one of them.
+`,` separates independent pipes. `@workers=4` behind a pipe lets four processes share its work.
+`--NAME ?` explains one of them.
 """
 
 _EXAMPLES = """
@@ -108,8 +109,9 @@ class _Launcher(click.Command):
 @click.option("-yaml", metavar="FILE", help="Take the pipes from a file ('-': standard input).")
 @click.option("-plan", type=_FORMATS, help="Show actors, edges and window; run nothing.")
 @click.option(
-    "-window", type=_Window(), default=8, metavar="N", help="Iterations at once (8); auto: by size."
-)
+    "-window", type=_Window(), default="auto", metavar="N",
+    help="Iterations at once; auto: by size and speed.",
+)  # fmt: skip
 @click.option("-count", type=_FROM_1, metavar="N", help="End after N iterations.")
 @click.option("-bus", metavar="NAME", help="Name of the run, as ps and -ls show it.")
 @click.option("-restart", type=_FROM_0, default=3, metavar="N", help="Restarts a minute (3).")

@@ -100,6 +100,7 @@ class Crew:
             lines={one: frozenset({one, *self._before[one]}) for one in actor.inputs},
             on_error=self._on_error,
             poison=poison,
+            share=actor.share,
         )
         host = PlainHost if actor.node.synchronous else WaitingHost
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from caspy.watchers import Watcher
 
 _INTERRUPTED = 130
+log = logging.getLogger(__name__)
 
 
 def execute(plan: Plan, policy: Policy | None = None, watchers: Sequence[Watcher] = ()) -> int:
@@ -66,6 +68,9 @@ def opened(
 ) -> Iterator[Supervisor]:
     """Hold the folder of a bus while its supervisor is in use, and leave nothing behind."""
     try:
+        for pipe in plan.pipes:
+            for remark in pipe.remarks:
+                log.warning('msg="%s"', remark)
         clean_up()
         allow_open_files(plan)
         with bus_folder(plan.bus) as folder:

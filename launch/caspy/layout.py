@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from camagick.actor.inputs import Branch, Tree
+from camagick.actor.share import Share, Shared
 from camagick.processor import ProcessorBase
 from camagick.step import members
+from caspy.errors import PlanError
+from caspy.parallel import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +31,8 @@ class Actor:
         How its inputs belong together; None for a head.
     inputs, consumers
         Numbers of the actors before and behind it.
+    share
+        Which iterations are its own, where several workers share the processor; None: all.
     """
 
     number: int
@@ -36,6 +41,12 @@ class Actor:
     tree: Tree | None
     inputs: tuple[int, ...]
     consumers: list[int] = field(default_factory=list)
+    share: Share | None = None
+
+    @property
+    def joined(self) -> int:
+        """How many outputs it brings together; those of workers count as one."""
+        return len(set(_outputs(self.tree)))
 
 
 class Layout:
@@ -48,7 +59,7 @@ class Layout:
     def add(self, flow: Any, upstream: Tree | None) -> Tree | None:
         """Add a flow behind `upstream`; return what stands behind it."""
         if isinstance(flow, ProcessorBase):
-            return self._add_actor(flow, upstream)
+            return self._add_workers(flow, upstream)
         if not hasattr(flow, "merges"):
             for child in flow.children:
                 upstream = self.add(child, upstream)
@@ -65,11 +76,22 @@ class Layout:
         tree = self.add(child, upstream)
         return None if tree is None else Branch(tree, str(child.label), members(child))
 
-    def _add_actor(self, node: ProcessorBase, upstream: Tree | None) -> int:
+    def _add_workers(self, node: ProcessorBase, upstream: Tree | None) -> int | Shared:
+        reason = refusal(node, node.shared_by)
+        if reason:
+            raise PlanError(reason)
+        if node.shared_by == 1:
+            return self._add_actor(node, upstream)
+        shares = [Share(worker, node.shared_by) for worker in range(node.shared_by)]
+        return Shared(tuple(self._add_actor(node, upstream, share) for share in shares))
+
+    def _add_actor(
+        self, node: ProcessorBase, upstream: Tree | None, share: Share | None = None
+    ) -> int:
         number = self._first + len(self.actors)
         name = f"{re.sub('[^A-Za-z0-9_]', '', node.name) or 'function'}.{number}"
         inputs = tuple(dict.fromkeys(_producers(upstream)))
-        self.actors.append(Actor(number, name, node, upstream, inputs))
+        self.actors.append(Actor(number, name, node, upstream, inputs, share=share))
         for producer in inputs:
             self.actors[producer - self._first].consumers.append(number)
         return number
@@ -83,10 +105,15 @@ def is_wiring(flow: Any) -> bool:
 
 
 def _producers(tree: Tree | None) -> Iterable[int]:
+    for output in _outputs(tree):
+        yield from output.workers if isinstance(output, Shared) else (output,)
+
+
+def _outputs(tree: Tree | None) -> Iterable[int | Shared]:
     if tree is None:
         return
-    if isinstance(tree, int):
+    if isinstance(tree, (int, Shared)):
         yield tree
         return
     for branch in tree:
-        yield from _producers(branch.tree)
+        yield from _outputs(branch.tree)

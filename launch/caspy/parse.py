@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from caspy.errors import Problem
-from caspy.recipe import BRACKETS, DEEPEST, At, Flow, Kind, Raw, Role, Step
+from caspy.recipe import BRACKETS, DEEPEST, MOST_WORKERS, At, Flow, Kind, Raw, Role, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,9 +48,12 @@ class _OpenStep:
     args: list[Raw] = field(default_factory=list)
     params: dict[str, Raw] = field(default_factory=dict)
     places: dict[int | str, At] = field(default_factory=dict)
+    workers: int = 1
 
     def close(self) -> Step:
-        return Step(self.role, self.name, tuple(self.args), self.params, self.at, self.places)
+        return Step(
+            self.role, self.name, tuple(self.args), self.params, self.at, self.places, self.workers
+        )
 
 
 @dataclass(slots=True)
@@ -207,7 +210,9 @@ class _Parser:
             self._wrong(f'"{word.text}" stands {where} and belongs to no processor', word.at)
             return
         match = _KEYWORD.fullmatch(word.text)
-        if match is None:
+        if word.text.startswith("@"):
+            self._placing(step, word)
+        elif match is None:
             step.places[len(step.args)] = word.at
             step.args.append(Raw(word.text))
         elif match[1] in step.params:
@@ -215,6 +220,20 @@ class _Parser:
         else:
             step.places[match[1]] = word.at
             step.params[match[1]] = Raw(match[2])
+
+    def _placing(self, step: _OpenStep, word: Word) -> None:
+        """Read how a processor is to be run, rather than what it does."""
+        name, _, value = word.text.partition("=")
+        if name != "@workers":
+            text = f'no such word "{name}" (there is @workers=N; as text: \'"{word.text}"\')'
+            self._wrong(text, word.at)
+        elif name in step.places:
+            self._wrong(f'"{name}" is given twice', word.at)
+        elif not (value.isdecimal() and 1 <= int(value) <= MOST_WORKERS):
+            self._wrong(f"@workers=N: N is a whole number from 1 to {MOST_WORKERS}", word.at)
+        else:
+            step.places[name] = word.at
+            step.workers = int(value)
 
 
 def _role_and_name(text: str) -> tuple[Role, str]:

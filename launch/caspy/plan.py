@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from camagick.walk import check_each_once
 from camagick_broker.address import check_name
 from camagick_broker.errors import AddressError
+from camagick_broker.pace import FEWEST
 from camagick_broker.sizes import MOST
 from camagick_broker.wiring import Wiring
 from caspy.errors import PlanError
 from caspy.layout import Actor, Layout
+from caspy.parallel import enough, remarks
 from caspy.rule import when_to_start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DEFAULT_WINDOW = 8
 Window = int | Literal["auto"]
+DEFAULT_WINDOW: Window = "auto"
 
 
 @dataclass
@@ -36,6 +38,8 @@ class Pipe:
         Numbers of the actors without input, of the last gates, of the actors without consumer.
     lockstep, why
         Whether an iteration waits for the end of the one before, and the reason in words.
+    remarks
+        What is laid out, but will not do what it was asked for.
     """
 
     flow: Any
@@ -46,6 +50,7 @@ class Pipe:
     terminals: tuple[int, ...]
     lockstep: bool
     why: str
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -60,6 +65,8 @@ class Plan:
         One loop each.
     window, fitted
         How many iterations may be under way; `fitted` (``-window auto``): at most.
+    least
+        So many may be under way however slow the pipe is, where the window is fitted.
     count
         End after so many iterations; None for no limit.
     """
@@ -70,6 +77,7 @@ class Plan:
     window: int
     count: int | None
     fitted: bool = False
+    least: int = FEWEST
 
     @property
     def actors(self) -> list[Actor]:
@@ -87,7 +95,8 @@ class Plan:
             run=self.run, bus=self.bus, bus_dir=bus_dir, number=actor.number, name=actor.name,
             inputs=actor.inputs, consumers=tuple(actor.consumers), heads=pipe.heads,
             gates=pipe.gates, terminals=pipe.terminals, lockstep=pipe.lockstep,
-            window=self.window, fitted=self.fitted, gates_at_join=actor.number in pipe.joins,
+            window=self.window, fitted=self.fitted, least=self.least,
+            gates_at_join=actor.number in pipe.joins,
             count=self.count, commits=actor.node.commits, incarnation=incarnation,
         )  # fmt: skip
 
@@ -105,8 +114,9 @@ def make_plan(
     flows
         One flow a pipe.
     window
-        How many iterations of a pipe may be under way at once; 'auto' fits that to the size of the
-        messages: as many as make 256 MB on an edge, from 4 to 64.
+        How many iterations of a pipe may be under way at once; 'auto' fits that to how fast they
+        end, and to the size of the messages: as many as end within 0.1 s, or 8 where that is less,
+        or twice as many as there are workers, and as make 256 MB on an edge, or 4.
     count
         End after so many iterations; None for no limit.
     bus
@@ -118,8 +128,7 @@ def make_plan(
         For what cannot be laid out, with the reason.
     """
     fitted = window == "auto"
-    most = MOST if window == "auto" else window
-    if most < 1:
+    if window != "auto" and window < 1:
         raise PlanError(f"-window {window}: at least one iteration has to be under way")
     if count is not None and count < 0:
         raise PlanError(f"-count {count}: a number of iterations is not negative")
@@ -127,27 +136,30 @@ def make_plan(
         name = check_name(bus) if bus is not None else f"run{os.getpid()}"
     except AddressError as error:
         raise PlanError(str(error)) from None
-    pipes: list[Pipe] = []
-    first = 1
+    layouts: list[list[Actor]] = []
     for flow in flows:
-        pipe = _lay_out(flow, first, window)
-        first += len(pipe.actors)
-        pipes.append(pipe)
-    return Plan(name, os.urandom(8), pipes, most, count, fitted)
+        layouts.append(_lay_out(flow, 1 + sum(map(len, layouts))))
+    least = enough(FEWEST, layouts)
+    most = max(MOST, least) if window == "auto" else window
+    pipes = [_pipe(*pair, window, most) for pair in zip(flows, layouts, strict=True)]
+    return Plan(name, os.urandom(8), pipes, most, count, fitted, least)
 
 
-def _lay_out(flow: Any, first: int, window: Window) -> Pipe:
+def _lay_out(flow: Any, first: int) -> list[Actor]:
     try:
         check_each_once(flow)
     except ValueError as error:
         raise PlanError(str(error)) from None
     layout = Layout(first)
     layout.add(flow, None)
-    actors = layout.actors
-    if not actors:
+    if not layout.actors:
         raise PlanError("a pipe without a processor: nothing to do")
+    return layout.actors
+
+
+def _pipe(flow: Any, actors: list[Actor], window: Window, most: int) -> Pipe:
     start = when_to_start(actors, window)
-    return Pipe(
+    pipe = Pipe(
         flow=flow,
         actors=actors,
         heads=start.heads,
@@ -157,3 +169,5 @@ def _lay_out(flow: Any, first: int, window: Window) -> Pipe:
         lockstep=start.lockstep,
         why=start.why,
     )
+    pipe.remarks = remarks(pipe, most)
+    return pipe

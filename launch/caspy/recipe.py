@@ -13,6 +13,8 @@ Kind = Literal["chain", "fanout"]
 
 #: Brackets deeper than this are a mistake of whoever wrote the recipe.
 DEEPEST = 64
+#: More processes for one processor are one, too.
+MOST_WORKERS = 1000
 
 #: What opens and closes a flow on the command line.
 BRACKETS: dict[Kind, tuple[str, str]] = {"chain": ("[", "]"), "fanout": ("{", "}")}
@@ -59,7 +61,9 @@ class Step:
     at
         Where the processor was named.
     places
-        Where each argument stands, by position or keyword.
+        Where each argument stands, by position or keyword; ``@workers`` where that was said.
+    workers
+        How many processes share its iterations.
     """
 
     role: Role
@@ -68,6 +72,7 @@ class Step:
     params: Mapping[str, Any] = field(default_factory=dict)
     at: At = field(default=NOWHERE, compare=False)
     places: Mapping[int | str, At] = field(default_factory=dict, compare=False, repr=False)
+    workers: int = 1
 
     @property
     def flag(self) -> str:

@@ -24,19 +24,30 @@ def _text(plan: Plan) -> str:
     lines += [f"  helper  {service}" for service in plan.services]
     for number, pipe in enumerate(plan.pipes, 1):
         lines.append(f"pipe {number}, {pipe.why}")
+        lines += [f"  but {remark}" for remark in pipe.remarks]
         width = max(len(actor.name) for actor in pipe.actors)
         names = _names(plan)
         for actor in pipe.actors:
             to = ", ".join(names[consumer] for consumer in actor.consumers)
             socket = f"{_socket(actor)} -> {to}" if to else ""
-            joins = f"  joins {len(actor.inputs)}" if len(actor.inputs) > 1 else ""
+            joins = f"  joins {actor.joined}" if actor.joined > 1 else ""
+            share = f"  {_share(actor)}" if actor.share else ""
             kind = f"{actor.node.role:<6}"
-            lines.append(f"  {kind}  {actor.name:<{width}}  {socket}{joins}".rstrip())
+            lines.append(f"  {kind}  {actor.name:<{width}}  {socket}{share}{joins}".rstrip())
     return "\n".join(lines)
 
 
 def _socket(actor: Actor) -> str:
     return "XPUB/SUB" if len(actor.consumers) > 1 else "PUSH/PULL"
+
+
+def _share(actor: Actor) -> str:
+    share = actor.share
+    return f"worker {share.worker + 1} of {share.workers}" if share else ""
+
+
+def _label(actor: Actor) -> str:
+    return " ".join(filter(None, (actor.name, _share(actor))))
 
 
 def _names(plan: Plan) -> dict[int, str]:
@@ -53,7 +64,7 @@ def _dot(plan: Plan) -> str:
     shapes = {"source": "invhouse", "pipe": "box", "sink": "house"}
     lines = [f'digraph "{plan.bus}" {{', "  rankdir=LR;"]
     lines += [
-        f'  a{actor.number} [label="{actor.name}", shape={shapes[actor.node.role]}];'
+        f'  a{actor.number} [label="{_label(actor)}", shape={shapes[actor.node.role]}];'
         for actor in plan.actors
     ]
     for actor, consumer in _edges(plan):
@@ -69,7 +80,7 @@ def _mermaid(plan: Plan) -> str:
         opening, closing = {"source": ("([", "])"), "pipe": ("[", "]"), "sink": ("[(", ")]")}[
             actor.node.role
         ]
-        lines.append(f'  a{actor.number}{opening}"{actor.name}"{closing}')
+        lines.append(f'  a{actor.number}{opening}"{_label(actor)}"{closing}')
     for actor, consumer in _edges(plan):
         arrow = "==>" if len(actor.consumers) > 1 else "-->"
         lines.append(f"  a{actor.number} {arrow}|{_socket(actor)}| a{consumer}")
@@ -82,12 +93,15 @@ def _json(plan: Plan) -> str:
         {
             "lockstep": pipe.lockstep,
             "why": pipe.why,
+            "remarks": pipe.remarks,
             "heads": [names[number] for number in pipe.heads],
             "gates": [names[number] for number in pipe.gates],
             "actors": [
                 {
                     "name": actor.name,
                     "role": actor.node.role,
+                    "worker": actor.share.worker + 1 if actor.share else 1,
+                    "workers": actor.share.workers if actor.share else 1,
                     "inputs": [names[number] for number in actor.inputs],
                     "consumers": [names[number] for number in actor.consumers],
                     "edge": _socket(actor) if actor.consumers else None,

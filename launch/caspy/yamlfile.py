@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from caspy.errors import Problem
-from caspy.recipe import DEEPEST, NOWHERE, At, Flow, Role, Step
+from caspy.recipe import DEEPEST, MOST_WORKERS, NOWHERE, At, Flow, Role, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,6 +116,8 @@ def _plain(node: Step | Flow) -> dict[str, Any]:
     said: dict[str, Any] = {_KEYS[node.role]: [node.name, *node.args]}
     if node.params:
         said["params"] = dict(node.params)
+    if node.workers > 1:
+        said["workers"] = node.workers
     return dict(sorted(said.items()))  # of the keywords, the order matters: it is that of the tags
 
 
@@ -154,12 +157,13 @@ class _Reader:
             given = " and ".join(map(str, kinds)) or ", ".join(map(str, value)) or "nothing"
             self.wrong(f"expected exactly one of {_ONE_OF}, not {given}", at)
             return None
-        allowed = (kinds[0], "params") if kinds[0] in _ROLES else (kinds[0],)
+        allowed = (kinds[0], "params", "workers") if kinds[0] in _ROLES else (kinds[0],)
         for key in value:
             if key not in allowed:
                 self.wrong(f'"{key}" does not belong beside "{kinds[0]}"', at)
         if kinds[0] in _ROLES:
-            return self._step(_ROLES[kinds[0]], value[kinds[0]], value.get("params"), at)
+            step = self._step(_ROLES[kinds[0]], value[kinds[0]], value.get("params"), at)
+            return step and self._shared(step, value.get("workers", 1))
         return self._flow(kinds[0], value[kinds[0]], at, inside, depth)
 
     def _flow(self, kind: Any, children: Any, at: At, inside: At, depth: int) -> Flow | None:
@@ -198,6 +202,14 @@ class _Reader:
         return Step(
             role, name, args, {key: value for key, value in params.items() if key not in odd}, at
         )
+
+    def _shared(self, step: Step, workers: Any) -> Step:
+        """Return a processor with the number of processes that share its work."""
+        if type(workers) is not int or not 1 <= workers <= MOST_WORKERS:
+            text = f"workers is a whole number from 1 to {MOST_WORKERS}, not {_shown(workers)}"
+            self.wrong(text, step.at)
+            return step
+        return replace(step, workers=workers)
 
 
 def _shown(value: Any) -> str:

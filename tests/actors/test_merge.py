@@ -136,6 +136,14 @@ def test_values_without_a_mark_are_not_lost():
     assert merged == {"x": 1, "y": 2}
 
 
+def test_a_value_that_was_put_in_place_of_another_is_not_the_other():
+    data = source(x=1)
+    changed = data.copy()
+    changed["x"] = 2
+    merged = merge(branch(changed, "odd", 2), branch(data.copy()))
+    assert merged == {"x": 2, "x_other": 1}
+
+
 def test_attributes_stay_with_their_values():
     data = Data({"x": 1.5})
     data.describe("x", {"units": "mm"})

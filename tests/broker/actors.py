@@ -77,7 +77,7 @@ class Actor:
             if isinstance(item, Permit):
                 made = value(seq)
             elif isinstance(item, Joined) and not item.ended:
-                made = item.messages[0].body.data[0].value
+                made = item.messages[0].body.data["tag"].value
             elif isinstance(item, Stop) and not self.wiring.is_head:
                 continue
             else:

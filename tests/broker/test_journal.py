@@ -56,7 +56,7 @@ def test_it_holds_no_more_than_what_is_under_way(journal: Journal, row: Row) -> 
 
 def test_a_successor_finds_everything_and_replaces_what_was_half_written(row: Row) -> None:
     first, second = Journal(10, row, memory=2), Journal(10, row, memory=2)
-    second._file = first._file  # as a fork inherits it
+    second._file, second._heads = first._file, first._heads  # as a fork inherits them
     for seq in range(6):
         first.write(seq, [b"first %d" % seq])
     row.low = 3

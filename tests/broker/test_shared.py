@@ -45,7 +45,7 @@ class Actor(NamedTuple):
 
     def get(self, body: bytes) -> Any:
         """Return the value that a message carries."""
-        return decode(body, [], self.shared.read).data[0].value
+        return decode(body, [], self.shared.read).data["x"].value
 
 
 class Line(NamedTuple):
@@ -190,7 +190,7 @@ def test_a_tap_gets_bytes_that_nobody_writes_to(line: Line) -> None:
     line.source.send(FRAME + 1, 1)
     there, body = unpack(frames[0])
     assert (there.shared, there.buffers) == (0, 1)
-    assert np.array_equal(decode(body, frames[1:]).data[0].value, FRAME)
+    assert np.array_equal(decode(body, frames[1:]).data["x"].value, FRAME)
     small = [pack(head._replace(shared=0), b"whatever it is")]
     assert inlined(small, line.pipe.shared.read) is small
 

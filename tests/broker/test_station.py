@@ -178,7 +178,7 @@ def test_a_call_is_never_overlooked(bus, monkeypatch):
 
     station._calls = Calls()
     station._going, station._report_at = True, time.monotonic() + 3600
-    waiter = threading.Thread(target=station._wait, daemon=True)
+    waiter = threading.Thread(target=station.turn, daemon=True)
     waiter.start()
     waiter.join(DEADLINE_S)
     overlooked = waiter.is_alive()
@@ -327,7 +327,7 @@ def test_hostile_data_are_refused_and_the_next_good_frame_arrives(bus, stranger,
         for seq in range(2):
             joined = bus[2].get()
             assert joined.seq == seq
-            assert joined.messages[0].body.data[0].value == f"good {seq}"
+            assert joined.messages[0].body.data["tag"].value == f"good {seq}"
     counters = bus[2].station._protocol.inputs[1].counters
     assert counters.refused == 2 * (len(corpus) + multicast)
     assert counters.messages == 2

@@ -142,8 +142,8 @@ def test_values_arrive_as_they_were(tapped: Tapped, listen: Any) -> None:
     one = listen()
     image = np.arange(40_000.0).reshape(200, 200)
     attached(tapped, one, value=image)
-    np.testing.assert_array_equal(one.heard[-1].body.data[0].value, image)
-    assert not one.heard[-1].body.data[0].value.flags.writeable
+    np.testing.assert_array_equal(one.heard[-1].body.data["tag"].value, image)
+    assert not one.heard[-1].body.data["tag"].value.flags.writeable
 
 
 def test_a_slow_listener_loses_and_knows_how_much(tapped: Tapped, listen: Any) -> None:
@@ -321,7 +321,7 @@ def test_a_station_opens_its_tap_when_the_broker_asks(
         assert ask(RUN, str(card.folder))["ready"]
         one = listen()
         until(lambda: one.step() or len(one.heard) > 20, "messages")
-        assert [entry.body.data[0].value for entry in one.heard] == [float(n) for n in one.seqs]
+        assert [entry.body.data["tag"].value for entry in one.heard] == [float(n) for n in one.seqs]
         head.station.call("stop")
         until(lambda: one.step() or one.listener.ended, "the end")
         head.join()

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from camagick_broker.errors import LocalProtocolError, RemoteProtocolError
-from camagick_broker.values import BUFFER_BYTES, MAX_DEPTH, Encoder, decode
+from camagick_broker.values import BUFFER_BYTES, MAX_DEPTH, SLOT_BYTES, Encoder, Mark, decode
 from tests import hostile
 
 
 def travel(value: Any) -> Any:
     """Return `value` as it comes out at the other end."""
     body, buffers = Encoder()({}, [], [["tag", 1, None, None, value]])
-    return decode(body, [memoryview(bytes(buffer)) for buffer in buffers]).data[0].value
+    return decode(body, [memoryview(bytes(buffer)) for buffer in buffers]).data["tag"].value
 
 
 def same(a: Any, b: Any) -> bool:
@@ -115,15 +115,15 @@ def test_arrays_come_back_read_only_and_exact(array):
 
 @given(dtypes(), st.integers(0, 3), layouts)
 def test_large_arrays_are_views_of_their_buffers(kind, dimensions, layout):
-    array = np.zeros((BUFFER_BYTES,) + (2,) * dimensions, kind)
+    array = np.zeros((BUFFER_BYTES // kind.itemsize + 1,) + (2,) * dimensions, kind)
     array = np.asarray(array, order="F") if layout == "F" else array
     body, buffers = Encoder()({}, [], [["tag", 1, None, None, (1, [array])]])
     assert len(buffers) == 1
     assert buffers[0].nbytes == array.nbytes
     assert np.shares_memory(buffers[0], array) == array.flags.c_contiguous
     assert len(body) < 200
-    (entry,) = decode(body, buffers).data
-    back = entry.value[1][0]
+    (mark,) = decode(body, buffers).data.values()
+    back = mark.value[1][0]
     assert np.shares_memory(back, buffers[0])
     assert same(back, np.asarray(array, order="C"))
     assert not back.flags.writeable
@@ -140,8 +140,8 @@ def test_attributes_lineage_and_context_travel():
     body, _ = Encoder()({3: 2}, [["c", 2, None, None, "x"]], [row])
     read = decode(body, [])
     assert read.lineage == {3: 2}
-    assert read.context == [("c", 2, None, None, "x")]
-    assert read.data == [tuple(row)]
+    assert read.context == {"c": Mark(2, "c", {}, "x")}
+    assert read.data == {"t": Mark(4, "o", {"units": "mm", "limits": (0, 1.5)}, 1)}
 
 
 class Odd(int):
@@ -182,7 +182,7 @@ def test_what_cannot_travel_is_refused_by_the_sender(value):
     with pytest.raises(LocalProtocolError, match="cannot travel"):
         encode({}, [], [["tag", 1, None, None, value]])
     body, buffers = encode({}, [], [["tag", 1, None, None, "next"]])
-    assert decode(body, buffers).data[0].value == "next"
+    assert decode(body, buffers).data["tag"].value == "next"
 
 
 @pytest.mark.parametrize("row", [[5, 1, None, None, 0], ["t", 1, None, {2: 3}, 0]], ids=str)
@@ -205,6 +205,7 @@ def test_tuples_in_tuples_have_a_limit_at_both_ends():
 @pytest.mark.parametrize(("name", "body"), hostile.bodies(), ids=lambda x: str(x)[:40])
 def test_hostile_bodies_are_refused_and_never_unpickled(name, body):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    decode(hostile.packed_body([{}, [], []]), [])  # so that a template is known
     with pytest.raises(RemoteProtocolError, match="unreadable body: ") as caught:
         decode(body, [])
     assert not hostile.DETONATED
@@ -216,7 +217,7 @@ def test_the_poison_is_real():
     import msgpack_numpy
 
     msgpack_numpy.unpackb(
-        hostile.body_of(hostile.small(type="|O", kind=b"O", data=hostile.POISON)),
+        msgpack_numpy.packb([hostile.small(type="|O", kind=b"O", data=hostile.POISON)]),
         strict_map_key=False,
     )
     assert hostile.DETONATED.pop()
@@ -229,25 +230,100 @@ def test_the_poison_is_real():
     ids=str,
 )  # fmt: skip
 def test_lies_about_a_buffer_are_refused(index, dtype, shape):
+    if index == 0:
+        body = hostile.packed_body(hostile.template_of([2, dtype, shape]))
+        with pytest.raises(RemoteProtocolError):
+            decode(body, [bytes(16)])
     good = hostile.body_of(hostile.ext(2, [0, "<f8", [2]]))
-    assert decode(good, [bytes(16)]).data[0].value.shape == (2,)
+    assert decode(good, [bytes(16)]).data["tag"].value.shape == (2,)
     with pytest.raises(RemoteProtocolError):
         decode(hostile.body_of(hostile.ext(2, [index, dtype, shape])), [bytes(16)])
 
 
 @pytest.mark.parametrize("buffers", [[], [bytes(16)] * 2], ids=["missing", "never spoken of"])
 def test_the_number_of_buffers_has_to_be_right(buffers):
-    with pytest.raises(RemoteProtocolError, match="buffer"):
-        decode(hostile.body_of(hostile.ext(2, [0, "<f8", [2]])), buffers)
+    for body in (
+        hostile.body_of(hostile.ext(2, [0, "<f8", [2]])),
+        hostile.packed_body(hostile.template_of([2, "<f8", [2]])),
+    ):
+        with pytest.raises(RemoteProtocolError, match="buffer"):
+            decode(body, buffers)
+    with pytest.raises(RemoteProtocolError, match="1 buffers"):
+        decode(hostile.packed_body(hostile.template_of("bool"), b"\1"), [b"nobody speaks of it"])
 
 
-def test_shared_memory_is_read_by_whoever_can():
-    body = hostile.body_of(hostile.ext(3, [1, 2, 3, "<f8", [1], [8]]))
-    assert decode(body, [], lambda content: np.asarray(content[:3])).data[0].value.tolist() == [
-        1,
-        2,
-        3,
+class Shelf:
+    """Memory that both ends see: where arrays are put, and read."""
+
+    def __init__(self) -> None:
+        self.memory = np.zeros(1 << 17, "u1")
+        self.used = 0
+
+    def place(self, array: np.ndarray) -> tuple[int, int, int] | None:
+        if np.may_share_memory(array, self.memory):
+            address = array.__array_interface__["data"][0]
+            return 7, 2**40, address - self.memory.__array_interface__["data"][0]
+        if not array.flags.c_contiguous or array.nbytes > self.memory.size - self.used:
+            return None
+        begin, self.used = self.used, self.used + array.nbytes
+        self.memory[begin : self.used] = array.reshape(-1).view("u1")
+        return 7, 2**40, begin
+
+    def read(self, content: Any) -> np.ndarray:
+        segment, generation, offset, dtype, shape, strides = content
+        assert (segment, generation) == (7, 2**40)
+        return np.ndarray(tuple(shape), dtype, self.memory.data, offset, tuple(strides))
+
+
+LARGE = np.arange(SLOT_BYTES, dtype="i2").reshape(2, -1)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [LARGE, np.asfortranarray(LARGE), LARGE[:, ::-1], LARGE.view("M8[us]"), LARGE.astype(">f4")],
+    ids=["C", "F", "reversed", "times", "another order of bytes"],
+)
+@pytest.mark.parametrize("where", ["alone", "nested"])
+def test_arrays_travel_by_shared_memory_where_there_is_any(array: Any, where: str) -> None:
+    shelf = Shelf()
+    value = array if where == "alone" else {"in": [array]}
+    body, buffers = Encoder(shelf.place)({}, [], [["tag", 1, None, None, value]])
+    assert not buffers
+    assert len(body) < 200
+    back = decode(body, [], shelf.read).data["tag"].value
+    assert same(back if where == "alone" else back["in"][0], np.ascontiguousarray(array))
+    with pytest.raises(RemoteProtocolError, match="known here"):
+        decode(body, [])
+
+
+def test_what_lies_in_shared_memory_is_passed_on_as_it_lies_there() -> None:
+    shelf = Shelf()
+    shelf.place(np.arange(8192.0))
+    view = shelf.memory[:65536].view("f8").reshape(64, 128)[::-2, 4:].T
+    used = shelf.used
+    body, _ = Encoder(shelf.place)({}, [], [["tag", 1, None, None, view]])
+    back = decode(body, [], shelf.read).data["tag"].value
+    assert shelf.used == used, "it was copied"
+    assert back.strides == view.strides
+    assert np.array_equal(back, view)
+
+
+def test_what_finds_no_place_in_shared_memory_travels() -> None:
+    asked: list[int] = []
+
+    def full(array: np.ndarray) -> None:
+        asked.append(array.nbytes)
+
+    data = [
+        [str(size), 1, None, None, np.zeros(size, "u1")]
+        for size in (SLOT_BYTES - 1, SLOT_BYTES, BUFFER_BYTES)
     ]
+    body, buffers = Encoder(full)({}, [], data)
+    assert asked == [SLOT_BYTES, BUFFER_BYTES]
+    assert len(buffers) == 1
+    assert [mark.value.size for mark in decode(body, buffers).data.values()] == [
+        SLOT_BYTES - 1, SLOT_BYTES, BUFFER_BYTES,
+    ]  # fmt: skip
 
 
 @given(st.binary(max_size=200), st.lists(st.binary(max_size=20), max_size=2))
@@ -267,7 +343,7 @@ def test_changed_bodies_raise_nothing_else(value, data):
         read = decode(bytes(frame), buffers)
     except RemoteProtocolError:
         return
-    assert all(isinstance(entry.tag, str) for entry in read.data)
+    assert all(isinstance(tag, str) for tag in (*read.context, *read.data))
 
 
 @given(st.text(string.printable, max_size=40), st.binary(max_size=32), st.lists(st.integers()))
@@ -275,7 +351,7 @@ def test_arbitrary_descriptions_raise_nothing_else(dtype, data, shape):
     content = hostile.small(type=dtype, data=data)
     content[b"shape"] = [size % 2**64 for size in shape]
     try:
-        value = decode(hostile.body_of(content), []).data[0].value
+        value = decode(hostile.body_of(content), []).data["tag"].value
     except RemoteProtocolError:
         return
     assert value.nbytes == len(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from camagick_broker import sizes
-from camagick_broker.sizes import LEAST, MOST, Sizes, fitting
+from camagick_broker.pace import FEWEST, Pace
+from camagick_broker.sizes import LEAST, MOST, Sizes, fitting, size_of
 from camagick_broker.starter import Starter
 from tests.broker import test_protocol, test_restart
 from tests.broker.test_protocol import build, finished, pipes
@@ -32,11 +34,11 @@ def test_what_fits(largest: int, most: int, window: int) -> None:
 def test_sizes_look_back_no_farther_than_they_should() -> None:
     known = Sizes(3)
     assert known.largest == 0
-    known.made([bytes(10), memoryview(bytes(80)).cast("d")])
+    known.made(size_of([bytes(10), memoryview(bytes(80)).cast("d")]))
     known.heard(2, 50)
     assert known.largest == 90
-    for _ in range(3):
-        known.made([b"x"])
+    for _ in range(6):
+        known.made(1)
     assert known.largest == 50
     known.heard(2, 7)
     assert known.largest == 7
@@ -133,3 +135,29 @@ def test_whoever_is_killed_everything_is_done_once_in_order(name, count, window,
     network = build(name, count=count, window=window, fitted=True, sizes=sizes_of)
     test_restart.run(network, data, kills)
     test_restart.everything_once(network, count)
+
+
+def test_as_many_as_end_within_a_tenth_of_a_second() -> None:
+    pace = Pace()
+    assert pace.look(100.0, 0, MOST)
+    assert pace.most == FEWEST
+    assert not pace.look(100.04, 400, MOST)  # too soon to tell
+    found = []
+    for step in range(1, 9):  # 1000 a second
+        pace.look(100 + 0.05 * step, 50 * step, MOST)
+        found.append(pace.most)
+    assert found[-1] in (99, 100)
+    assert all(after <= 2 * before for before, after in itertools.pairwise([FEWEST, *found]))
+    for step in range(9, 20):  # 20 a second
+        pace.look(100 + 0.05 * step, 400 + step, MOST)
+    assert pace.most == FEWEST
+
+
+def test_a_head_that_has_looked_lets_fewer_start() -> None:
+    starter = Starter([1], [], [9], lockstep=False, window=MOST, fitted=True)
+    starter.done(1, 1, 1000)
+    assert starter.look(5.0)
+    assert starter.permitted == 1 + FEWEST
+    fixed = Starter([1], [], [9], lockstep=False, window=100)
+    assert not fixed.look(5.0)
+    assert fixed.permitted == 100

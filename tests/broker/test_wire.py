@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camagick_broker.errors import LocalProtocolError, RemoteProtocolError
-from camagick_broker.wire import MAX_BUFFERS, PREFIX, Head, Kind, pack, unpack
+from camagick_broker.wire import MAX_BUFFERS, PREFIX_BYTES, Head, Kind, pack, unpack, unpack_all
 from tests import hostile
 
 RUN = b"01234567"
@@ -47,15 +47,27 @@ def test_the_layout_is_what_the_table_says():
 
 REASONS = {
     "nothing": "too short", "one byte": "too short", "cut in the prefix": "too short",
-    "cut in the body": "wrong length", "something behind it": "wrong length",
+    "cut in the body": "wrong length", "something behind it": "too short",
     "garbage": "not a message of caspy", "http request": "GET ", "tls hello": "not a message",
     "port scanner": "not a message", "wrong magic": "CSPZ", "older version": "version of the",
     "newer version": "2, where this is 1", "wrong run": "another run",
     "no kind": "kind of message: 0",
     "unknown kind": "kind of message: 255", "body said to be longer": "wrong length",
-    "body said to be shorter": "wrong length", "body said to be huge": "wrong length",
-    "endless buffers": "too many buffers",
+    "body said to be shorter": "too short", "body said to be huge": "wrong length",
+    "endless buffers": "too many buffers", "a lie behind it": "not a message",
+    "several, with buffers": "raw buffers behind",
 }  # fmt: skip
+
+
+def test_several_messages_in_one_frame():
+    heads = [Head(Kind.DATA, RUN, 2, 2, seq, sent_ns=seq) for seq in range(3)]
+    bodies = [b"", b"x", bytes(1000)]
+    frame = b"".join(pack(head, body) for head, body in zip(heads, bodies, strict=True))
+    assert [(head, bytes(body)) for head, body in unpack_all(frame, RUN)] == list(
+        zip(heads, bodies, strict=True)
+    )
+    with pytest.raises(RemoteProtocolError, match="3 messages in one frame"):
+        unpack(frame, RUN)
 
 
 @pytest.mark.parametrize(("name", "frame"), hostile.prefixes(RUN, 3, 5), ids=lambda x: str(x)[:30])
@@ -86,7 +98,7 @@ def test_changed_bytes_raise_nothing_else(head, body, data):
         its, rest = unpack(frame, head.run)
     except RemoteProtocolError:
         return
-    assert len(rest) == len(frame) - PREFIX.size
+    assert len(rest) == len(frame) - PREFIX_BYTES
     assert its.buffers <= MAX_BUFFERS
 
 
@@ -105,6 +117,6 @@ def test_what_would_be_refused_is_not_sent(change):
 
 def test_a_body_too_large_is_not_sent(monkeypatch):
     monkeypatch.setattr("camagick_broker.wire.MAX_FRAME_BYTES", 1000)
-    pack(Head(Kind.DATA, RUN, 1, 1, 0), bytes(1000 - PREFIX.size))
+    pack(Head(Kind.DATA, RUN, 1, 1, 0), bytes(1000 - PREFIX_BYTES))
     with pytest.raises(LocalProtocolError, match="body of 941"):
-        pack(Head(Kind.DATA, RUN, 1, 1, 0), bytes(1001 - PREFIX.size))
+        pack(Head(Kind.DATA, RUN, 1, 1, 0), bytes(1001 - PREFIX_BYTES))

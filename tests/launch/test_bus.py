@@ -60,7 +60,7 @@ def step(*words: str) -> st.SearchStrategy[list[str]]:
 
 
 #: Pipes that fit any data, so that a flow of them works whatever hypothesis makes of it.
-pipes = st.one_of(
+plain_pipes = st.one_of(
     st.sampled_from(["sum", "min", "max"]).map(lambda name: [f"--{name}"]),
     st.sampled_from(["negative", "square", "mean"]).map(lambda name: ["--npfun", name]),
     st.sampled_from(["{}_r", "q{}"]).map(lambda form: ["--rename", form]),
@@ -73,6 +73,10 @@ pipes = st.one_of(
     step("--idem"),
     step("--nonempty"),
 )
+pipes = st.builds(
+    lambda words, workers: [*words, *workers],
+    plain_pipes, st.sampled_from([[], [], [], ["@workers=2"]]),
+)  # fmt: skip
 counted_source = st.integers(0, 10**6).map(
     lambda number: ["--from-scratch", "ones", f"s{number}=2", "rate=1e9"]
 )
@@ -122,6 +126,8 @@ def test_a_random_flow_gives_the_same_on_the_bus(
         [*SOURCE, "{", "{", "--sum", "--min", "}", "[", "{", "--max", "[", "]", "}", "--idem", "]",
          "}", *record("end")],
         [*SOURCE, *record("first"), "--from-scratch", "ones", "late", "rate=1e9", *record("end")],
+        [*SOURCE, "{", "[", "--npfun", "sum", "@workers=3", "--rename", "{}_s", "@workers=2", "]",
+         "--max", "[", "]", "}", "{", "--min", "@workers=2", "[", "]", "}", *record("end")],
         [*SOURCE, "--demote", "a", "{", "[", "--promote", "]", "[", "--sum", "]", "}",
          *record("end")],
     ],

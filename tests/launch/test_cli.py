@@ -202,7 +202,7 @@ def test_defaults(caspy, calls):
     assert caspy(*SOURCE, ",", *SOURCE)[0] == 7
     assert len(calls.pop("flows")) == 2
     assert calls.pop("policy") == Policy(restart=3, hang_s=None, on_error="stop")
-    assert calls == {"window": 8, "count": None, "bus": None, "ran": "the plan"}
+    assert calls == {"window": "auto", "count": None, "bus": None, "ran": "the plan"}
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,14 @@ def test_positional(word):
     assert pipe.children == (Step("pipe", "x", (word,)),)
 
 
+def test_how_a_processor_is_run_is_no_argument_of_it():
+    (pipe,) = good("--x 1 @workers=4 k=@2")
+    (step,) = pipe.children
+    assert step == Step("pipe", "x", ("1",), {"k": "@2"}, workers=4)
+    assert isinstance(step, Step)
+    assert step.places["@workers"] == At(2)
+
+
 def test_a_comma_separates_pipes():
     first, second = good("--from-a --to-b , --from-c")
     assert first.children == (Step("source", "a"), Step("sink", "b"))
@@ -166,6 +174,18 @@ def test_a_comma_separates_pipes():
         ("--from-a --", [('the name of a processor is missing behind "--"', 1)]),
         ("--from- x", [('the name of a processor is missing behind "--from-"', 0)]),
         ("--from", [('the name of a processor is missing behind "--from"', 0)]),
+        ("--a @workers=2 @workers=2", [('"@workers" is given twice', 2)]),
+        ("--a @workers", [("@workers=N: N is a whole number from 1 to 1000", 1)]),
+        ("--a @workers=0", [("@workers=N: N is a whole number from 1 to 1000", 1)]),
+        ("--a @workers=1001", [("@workers=N: N is a whole number from 1 to 1000", 1)]),
+        ("--a @gpu", [('no such word "@gpu" (there is @workers=N; as text: \'"@gpu"\')', 1)]),
+        (
+            "[ @workers=2",
+            [
+                ('"@workers=2" stands behind "[" and belongs to no processor', 1),
+                ('"[" is never closed: a "]" is missing', 0),
+            ],
+        ),
         ("?", [('"?" asks for help on the processor before it: there is none', 0)]),
     ],
 )
@@ -201,7 +221,9 @@ def test_nesting_is_bounded():
 
 
 @given(
-    st.lists(st.sampled_from(["[", "]", "{", "}", ",", "--a", "--from-b", "x", "k=1", "?", "--"]))
+    st.lists(
+        st.sampled_from(["[", "]", "{", "}", ",", "--a", "--from-b", "x", "k=1", "?", "--", "@x"])
+    )
 )
 def test_anything_is_read_to_its_end(texts):
     done = parse([Word(text, At(index)) for index, text in enumerate(texts)])

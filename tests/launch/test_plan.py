@@ -93,7 +93,7 @@ def test_when_the_next_iteration_starts(
     assert pipe.lockstep is lockstep
     assert [names[gate] for gate in pipe.gates] == gates
     assert [names[join] for join in pipe.joins] == joins
-    assert pipe.why.startswith("lockstep" if lockstep else "window 8")
+    assert pipe.why.startswith("lockstep" if lockstep else "window auto")
     wirings = [plan.wiring(pipe, actor, "/x") for actor in pipe.actors]
     assert [wiring.leads for wiring in wirings].count(True) == 1
 
@@ -156,7 +156,7 @@ def test_a_window_that_fits_itself_has_an_upper_bound() -> None:
     (pipe,) = plan.pipes
     assert pipe.why.startswith("window auto: ")
     wirings = [plan.wiring(pipe, actor, "/x") for actor in pipe.actors]
-    assert {(wiring.window, wiring.fitted) for wiring in wirings} == {(64, True)}
+    assert {(wiring.window, wiring.fitted) for wiring in wirings} == {(256, True)}
     assert json.loads(render(plan, "json"))["window"] == "auto"
     fixed = plan_of("--from-scratch counter n=1 --to-summary", window=3)
     assert {fixed.wiring(pipe, actor, "/x").fitted for actor in pipe.actors} == {False}

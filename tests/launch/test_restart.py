@@ -142,8 +142,9 @@ def test_an_iteration_that_kills_its_actor_is_set_aside(tmp_path: Path) -> None:
     assert (about["actor"], about["iteration"]) == ("fragile.2", 40)
 
 
-def test_errors_can_be_skipped(tmp_path: Path) -> None:
-    done = run_fragile(tmp_path, "-on-error", "skip", *COUNT, "--fragile:Fragile", "raise")
+@pytest.mark.parametrize("more", [[], ["@workers=2"]])
+def test_errors_can_be_skipped(more: list[str], tmp_path: Path) -> None:
+    done = run_fragile(tmp_path, "-on-error", "skip", *COUNT, "--fragile:Fragile", "raise", *more)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == OTHERS
     (line,) = done.stderr.splitlines()

@@ -125,6 +125,7 @@ def test_without_a_tuple_any_yaml_reader_will_do():
             ),
         ),
         ("- via: [x, [64, 32]]", Step("pipe", "x", ([64, 32],))),
+        ("- {via: x, workers: 4}", Step("pipe", "x", workers=4)),
     ],
 )
 def test_what_is_accepted(text, step):
@@ -162,6 +163,15 @@ def test_documents_are_pipes():
         ),
         ("- {via: x, parms: {}}", 'f.spy: chain[0]: "parms" does not belong beside "via"'),
         ("- {chain: [], params: {}}", 'f.spy: chain[0]: "params" does not belong beside "chain"'),
+        ("- {chain: [], workers: 2}", 'f.spy: chain[0]: "workers" does not belong beside "chain"'),
+        (
+            "- {via: x, workers: 0}",
+            "f.spy: chain[0]: workers is a whole number from 1 to 1000, not 0",
+        ),
+        (
+            "- {via: x, workers: yes}",
+            "f.spy: chain[0]: workers is a whole number from 1 to 1000, not True",
+        ),
         ("- {via: [5]}", "f.spy: chain[0]: expected the name of a pipe, not 5"),
         ("- {to: }", "f.spy: chain[0]: expected the name of a sink, not None"),
         ("- {to: []}", "f.spy: chain[0]: expected the name of a sink, not []"),
@@ -242,6 +252,7 @@ made_steps = st.builds(
     names,
     st.lists(values, max_size=2).map(tuple),
     st.dictionaries(names, values, max_size=2),
+    workers=st.integers(1, 3),
 )
 nodes = st.recursive(
     made_steps,

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from camagick.actor.inputs import Tree
+    from camagick.actor.share import Share
     from camagick.processor import ProcessorBase
     from camagick_broker.journal import Journal
     from camagick_broker.ledger import Ledger
@@ -43,6 +44,8 @@ class Assignment:
         What to do when the processor raises.
     poison
         Iterations that have killed it again and again, and are to be set aside.
+    share
+        Which iterations are its own, where several workers share the processor; None: all.
     """
 
     node: ProcessorBase
@@ -54,3 +57,4 @@ class Assignment:
     lines: Mapping[int, frozenset[int]] = field(default_factory=dict)
     on_error: OnError = "stop"
     poison: frozenset[int] = field(default=frozenset())
+    share: Share | None = None

@@ -6,8 +6,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from camagick.actor.messages import Writer
+from camagick.actor.share import passed
 from camagick.processor import Result, conclude
 from camagick_broker.encoder import Encoder
+from camagick_broker.ledger import BEGUN, MADE
 from camagick_broker.reader import decode
 from camagick_broker.shared import SharedArrays
 from camagick_broker.slotpool import SlotPool
@@ -58,6 +60,8 @@ class HandOver:
         again = wiring.incarnation > 1 and not node.repeatable
         self._lineage = {wiring.number: wiring.incarnation} if again else {}
         self._began = 0.0
+        self._sends = bool(wiring.consumers)
+        self._words = self.row.words  # of the two that change with each iteration
         self.busy_s = 0.0
 
     @property
@@ -72,7 +76,7 @@ class HandOver:
     def begin(self, seq: int) -> None:
         """Note that the processor is called for an iteration now."""
         self._node.seq = seq
-        self.row.begun = seq + 1
+        self._words[BEGUN] = seq + 1
         if self.shared is not None:
             self.shared.begin(seq)
         self._began = time.perf_counter()
@@ -94,11 +98,12 @@ class HandOver:
         self.busy_s += time.perf_counter() - self._began
         result = conclude(self._node, made, given.data, given.context, before)
         frames: list[Any] = []
-        if self._wiring.consumers:
-            frames = self._write(seq, result, given.context, {**given.lineage, **self._lineage})
+        if self._sends:
+            lineage = {**given.lineage, **self._lineage} if self._lineage else given.lineage
+            frames = self._write(seq, result, given.context, lineage)
         if self._journal is not None:
             self._journal.write(seq, frames, self._remembered())
-        self.row.made = seq + 1  # the record is complete
+        self._words[MADE] = seq + 1  # the record is complete
         self._uncommitted += 1
         self._call("sent", seq, frames)
 
@@ -108,6 +113,11 @@ class HandOver:
         if self.shared is not None:
             self.shared.begin(seq)
         self(seq, {}, given, dict(given.context))
+
+    def passed(self, seq: int) -> None:
+        """Send on that an iteration is another worker's; there is no journal, being repeatable."""
+        self.row.made = seq + 1
+        self._call("sent", seq, passed(self._wiring, seq) if self._wiring.consumers else [])
 
     def is_due(self, *, idle: bool) -> bool:
         """Tell whether it is time to commit; `idle` says that nothing else is to do."""
@@ -134,7 +144,7 @@ class HandOver:
             return
         records = [self._journal.read(one) for one in range(max(0, seq - memory), seq)]
         bodies = [decode(memoryview(one.remembered[0]), one.remembered[1:]) for one in records]
-        self._node.recall([{entry.tag: entry.value for entry in body.data} for body in bodies])
+        self._node.recall([{tag: mark.value for tag, mark in body.data.items()} for body in bodies])
 
     def _remembered(self) -> list[Any]:
         if not self._node.memory:

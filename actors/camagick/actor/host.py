@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
-import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,8 @@ from camagick_broker.resume import take_over
 from camagick_broker.station import Station
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from camagick.actor.assignment import Assignment
     from camagick_broker.edges import Joined
     from camagick_broker.protocol import Permit
@@ -30,8 +31,8 @@ log = logging.getLogger(__name__)
 SOCKETS_FAILED = 70
 #: Exit code of an actor that never started: nothing can drain through it.
 NOT_STARTED = 3
-#: Seconds between two chances for the I/O thread while the processor is busy in Python.
-_SWITCH_S = 0.0005
+#: So many new objects before the garbage is collected: messages are made and dropped, in no cycles.
+_GARBAGE = 20_000
 
 
 class Host:
@@ -71,23 +72,22 @@ class Host:
             wiring, self.deliver, self._figures, assignment.ledger, self.resume,
             self.hand_over.slots,
         )  # fmt: skip
-        self._thread = threading.Thread(target=self._serve, name="station", daemon=True)
 
     def _tell(self, name: str, *arguments: Any) -> None:
         self.station.call(name, *arguments)
 
     def deliver(self, item: Joined | Permit | Stop) -> None:
-        """Take what the station has for the processor; called in the station's thread."""
+        """Take what the station has for the processor, in whichever thread serves the sockets."""
         raise NotImplementedError
 
-    def begin(self) -> None:
-        """Start the station's thread, and obey signals."""
-        sys.setswitchinterval(_SWITCH_S)
+    def settle_in(self) -> None:
+        """Get ready for the work of this process, and obey signals."""
+        gc.freeze()  # what was there before the fork is there for good: do not look at it again
+        gc.set_threshold(_GARBAGE, 20, 20)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGUSR1, lambda *_: self.station.call("stop"))
         signal.signal(signal.SIGTERM, lambda *_: self.cut())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGUSR1, signal.SIGTERM))
-        self._thread.start()
 
     def cut(self) -> None:
         """End at once, orderly: nothing more is taken, the processor is shut down."""
@@ -96,15 +96,16 @@ class Host:
         self.station.cut()
         self.deliver(Stop())
 
-    def _serve(self) -> None:
-        """Let the station work; an actor without its sockets ends, and says so."""
+    def serve(self, work: Callable[[], None]) -> None:
+        """Let the station do some work; an actor without its sockets ends, and says so."""
         try:
-            self.station.run()
+            work()
         except Exception as error:
             log.error('msg="the sockets failed: %s" actor=%s', error, self.wiring.name)  # noqa: TRY400
             log.debug("details", exc_info=error)
             self.stopping = True
             self.failures.exit_code = SOCKETS_FAILED
+            self.station.cut()
             self.deliver(Stop())
 
     def read(self, joined: Joined | None) -> Given:
@@ -125,6 +126,14 @@ class Host:
             except Exception as error:  # noqa: BLE001 - the user says what any failure leads to
                 self.failures.give_up(error, self.hand_over.row.made - 1)
                 return False
+        return True
+
+    def passes(self, seq: int) -> bool:
+        """Leave an iteration that is another worker's to it; tell whether it was one."""
+        share = self._assignment.share
+        if share is None or share.has(seq):
+            return False
+        self.hand_over.passed(seq)
         return True
 
     def is_poison(self, seq: int) -> bool:
@@ -163,12 +172,6 @@ class Host:
             self.station.cut()
         else:
             self.station.call("ended", seq)
-
-    def finish(self) -> int:
-        """Wait until the station has done what is left, and return the exit code."""
-        self.station.call("closed")
-        self._thread.join()
-        return self.failures.exit_code
 
     def _figures(self) -> dict[str, Any]:
         return {

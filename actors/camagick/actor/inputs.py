@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from camagick.actor.messages import read
+from camagick.actor.share import Shared
 from camagick.data import Data
 from camagick.errors import CamagickError
 from camagick.merge import Merger, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from camagick_broker.edges import Joined
 
@@ -21,17 +22,18 @@ class Branch(NamedTuple):
     Attributes
     ----------
     tree
-        Number of the actor whose output the branch is, or the branches of a fanout inside it.
+        Number of the actor whose output the branch is, or the workers that share a processor, or
+        the branches of a fanout inside it.
     label, members
         See `camagick.merge.Part`.
     """
 
-    tree: int | tuple[Branch, ...]
+    tree: int | Shared | tuple[Branch, ...]
     label: str
     members: frozenset[int]
 
 
-Tree = int | tuple[Branch, ...]
+Tree = int | Shared | tuple[Branch, ...]
 
 
 class Given(NamedTuple):
@@ -98,6 +100,7 @@ class Inputs:
         self._producers = producers
         self._lines = lines
         self._tree = tree
+        self._has_workers = set(_chosen(tree, 0)) != set(producers)
         self._mergers: dict[int, Merger] = {}
 
     def __call__(self, joined: Joined) -> Given:
@@ -108,24 +111,51 @@ class Inputs:
         Torn
             When its inputs do not belong together.
         """
-        read_ones = [read(message) for message in joined.messages]
+        messages = joined.messages
         if isinstance(self._tree, int):
-            return Given(*read_ones[0])
-        known = dict(zip(self._producers, read_ones, strict=True))
-        lineages = {producer: one[2] for producer, one in known.items()}
-        check_whole(lineages, self._lines)
-        lineage = {key: value for one in lineages.values() for key, value in one.items()}
-        data, context = self._evaluate(self._tree, known)
+            return Given(*read(messages[0]))
+        if isinstance(self._tree, Shared):
+            return Given(*read(messages[self._producers.index(self._tree.of(joined.seq))]))
+        known = {number: read(message) for number, message in self._counting(joined)}
+        lineage: Mapping[int, int] = {}
+        if any(one[2] for one in known.values()):
+            lineages = {producer: one[2] for producer, one in known.items()}
+            check_whole(lineages, self._lines)
+            lineage = {key: value for one in lineages.values() for key, value in one.items()}
+        data, context = self._evaluate(self._tree, known, joined.seq)
         return Given(data, context, lineage)
 
-    def _evaluate(self, tree: Tree, known: Mapping[int, Any]) -> tuple[Data, Data]:
+    def _counting(self, joined: Joined) -> Iterable[tuple[int, Any]]:
+        """Return producers and messages; of workers, only the one whose turn it was."""
+        pairs = zip(self._producers, joined.messages, strict=True)
+        if not self._has_workers:
+            return pairs
+        chosen = set(_chosen(self._tree, joined.seq))
+        return [pair for pair in pairs if pair[0] in chosen]
+
+    def _evaluate(self, tree: Tree, known: Mapping[int, Any], seq: int) -> tuple[Data, Data]:
+        if isinstance(tree, Shared):
+            tree = tree.of(seq)
         if isinstance(tree, int):
             data, context, _ = known[tree]
             return data, context
-        merger = self._mergers.setdefault(id(tree), Merger())
+        merger = self._mergers.get(id(tree))
+        if merger is None:
+            merger = self._mergers[id(tree)] = Merger()
         return merger(
             [
-                Part(*self._evaluate(branch.tree, known), branch.label, branch.members)
+                Part(*self._evaluate(branch.tree, known, seq), branch.label, branch.members)
                 for branch in tree
             ]
         )
+
+
+def _chosen(tree: Tree, seq: int) -> Iterator[int]:
+    """Yield the producers whose messages of an iteration count; of workers, one."""
+    if isinstance(tree, Shared):
+        yield tree.of(seq)
+    elif isinstance(tree, int):
+        yield tree
+    else:
+        for branch in tree:
+            yield from _chosen(branch.tree, seq)

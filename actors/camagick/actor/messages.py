@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from camagick.data import Data, Mark
+from camagick.data import Data
 from camagick_broker.values import Encoder
-from camagick_broker.wire import Head, Kind, pack
+from camagick_broker.wire import Head, Kind, pack_rest, pack_start
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from camagick_broker.protocol import Arrived
     from camagick_broker.shared import SharedArrays
-    from camagick_broker.values import Body, Entry
     from camagick_broker.wiring import Wiring
 
 
@@ -34,9 +33,10 @@ class Writer:
     """
 
     def __init__(self, wiring: Wiring, *, copies: bool, shared: SharedArrays | None = None) -> None:
-        self._wiring = wiring
         self._copies = copies
         self._shared = shared
+        own, attempt = wiring.number, wiring.incarnation
+        self._start = pack_start(Head(Kind.DATA, wiring.run, own, own, 0, attempt, attempt))
         self._encode = Encoder(shared.place if shared is not None else None)
 
     def __call__(
@@ -52,37 +52,23 @@ class Writer:
         body, buffers = self._encode(lineage, _entries(context), _entries(data))
         if self._copies:
             buffers = [np.array(buffer) for buffer in buffers]
-        wiring = self._wiring
         size = self._shared.end() if self._shared is not None else 0
-        head = Head(
-            Kind.DATA, wiring.run, wiring.number, wiring.number, seq, wiring.incarnation,
-            wiring.incarnation, -(-size // 1024), buffers=len(buffers), sent_ns=time.time_ns(),
-        )  # fmt: skip
-        return [pack(head, body), *buffers]
+        first = pack_rest(
+            self._start, seq, len(buffers), time.time_ns(), body, shared=-(-size // 1024)
+        )
+        return [first, *buffers]
 
 
-def _entries(data: Data) -> list[list[Any]]:
+def _entries(data: Data) -> list[tuple[str, int, str, Mapping[str, Any], Any]]:
     rows = []
+    marks = data.marks
     for tag, value in data.items():
-        mark = data.marks[tag]
-        origin = None if mark.tag == tag else mark.tag
-        rows.append([tag, mark.maker, origin, mark.attributes or None, value])
+        maker, origin, attributes, _ = marks[tag]
+        rows.append((tag, maker, origin, attributes, value))
     return rows
 
 
 def read(message: Arrived) -> tuple[Data, Data, Mapping[int, int]]:
     """Return data, context and lineage of a message; its body was read when it arrived."""
-    body: Body = message.body
-    return _data(body.data), _data(body.context), body.lineage
-
-
-def _data(entries: Any) -> Data:
-    data = Data()
-    for entry in entries:
-        data[entry.tag] = entry.value
-        data.marks[entry.tag] = _mark(entry)
-    return data
-
-
-def _mark(entry: Entry) -> Mark:
-    return Mark(entry.maker, entry.origin or entry.tag, entry.attributes or {}, entry.value)
+    lineage, context, data = message.body
+    return Data.of_marks(data), Data.of_marks(context), lineage

@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import queue
-import threading
+import math
+import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from camagick.actor.host import NOT_STARTED, Host
+from camagick.actor.standin import StandIn
 from camagick_broker.edges import Joined
 from camagick_broker.protocol import Permit, Stop
 
 if TYPE_CHECKING:
     from camagick.actor.assignment import Assignment
 
+#: What was made leaves when there is nothing else to do, and after so many iterations or seconds.
+_BATCH = 32
+_HURRY_S = 0.001
+
 
 class PlainHost(Host):
-    """Takes one item after the other from a queue."""
+    """Does one iteration after the other, and serves the sockets in between."""
 
     def __init__(self, assignment: Assignment) -> None:
-        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._stopped = threading.Event()
+        self._inbox: deque[Any] = deque()
+        self._taken = 0
+        self._served_at = 0.0
         super().__init__(assignment)
+        self._stand_in = StandIn(self._turn, self.station.ring)
 
     def deliver(self, item: Any) -> None:
         if isinstance(item, Stop):
             self.stopping = True
-            self._stopped.set()
-        self._inbox.put(item)
+        self._inbox.append(item)
 
     def run(self) -> int:
         """Host the processor from its start to its end; return the exit code."""
-        self.begin()
+        self.settle_in()
+        self._stand_in.start()
+        self._serve(0)
+        self._stand_in.leave()
         try:
             # Most never wait in there; an event loop for those that do costs little, once.
             asyncio.run(self.node.startup())
@@ -45,11 +55,16 @@ class PlainHost(Host):
             if ended_at is None:
                 ended_at = self._lead() if self.wiring.is_head else self._follow()
             self.say_ended(ended_at)
+        self._serve(0)
+        self._stand_in.leave()
         try:
             asyncio.run(self.node.shutdown())
         except Exception as error:  # noqa: BLE001 - see above
             self.failures.fatal(error)
-        return self.finish()
+        self.station.call("closed")
+        self._stand_in.stop()
+        self.serve(self.station.run)
+        return self.failures.exit_code
 
     def _lead(self) -> int:
         """Iterate as a head; return the first iteration that does not exist."""
@@ -60,11 +75,11 @@ class PlainHost(Host):
 
     def _follow(self) -> int:
         """Iterate behind others; return the first iteration that does not exist."""
-        seq = self.resume.seq
+        seq, commits = self.resume.seq, self.node.commits
         while True:
-            if not self.settle(idle=self._inbox.empty()):
+            if commits and not self.settle(idle=not self._inbox):
                 return seq
-            item = self._inbox.get()
+            item = self._next()
             if isinstance(item, Joined):
                 if item.ended or not self._iterate(seq, item):
                     return seq
@@ -81,11 +96,14 @@ class PlainHost(Host):
             return False
         if self.stopping:
             return False
-        self.station.call("armed", seq)
-        return isinstance(self._inbox.get(), Permit) and not self.stopping
+        if len(self.wiring.heads) > 1:
+            self.station.call("armed", seq)
+        return isinstance(self._next(), Permit) and not self.stopping
 
     def _iterate(self, seq: int, joined: Joined | None) -> bool:
         """Do one iteration; tell whether there may be another."""
+        if self.passes(seq):
+            return True
         if self.is_poison(seq):
             return self.set_aside(seq, joined)
         try:
@@ -105,4 +123,24 @@ class PlainHost(Host):
     def _wait_until_due(self) -> None:
         wait = self.node.due()
         if wait > 0:
-            self._stopped.wait(wait)
+            due = time.monotonic() + wait
+            while not self.stopping and time.monotonic() < due:
+                self._serve(due)
+            self._stand_in.leave()
+
+    def _next(self) -> Any:
+        """Return what is to be done next; serve the sockets until there is something."""
+        if self._inbox and (self._taken >= _BATCH or time.monotonic() - self._served_at > _HURRY_S):
+            self._serve(0)
+        while not self._inbox:
+            self._serve(math.inf)
+        self._stand_in.leave()
+        self._taken += 1
+        return self._inbox.popleft()
+
+    def _serve(self, until: float) -> None:
+        self._stand_in.serve(until)
+        self._taken, self._served_at = 0, time.monotonic()
+
+    def _turn(self, until: float) -> None:
+        self.serve(lambda: self.station.turn(until))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from camagick.actor.host import NOT_STARTED, Host
+from camagick.actor.standin import SWITCH_S
 from camagick.processor import ProcessorBase
 from camagick_broker.edges import Joined
 from camagick_broker.protocol import Permit, Stop
@@ -27,17 +31,27 @@ class WaitingHost(Host):
         self._loop = asyncio.new_event_loop()
         self._inbox: asyncio.Queue[Any] = asyncio.Queue()
         self._stopped = asyncio.Event()
+        self._delivered: deque[Any] = deque()
+        self._woken = False
         super().__init__(assignment)
+        self._thread = threading.Thread(
+            target=self.serve, args=(self.station.run,), name="station", daemon=True
+        )
 
     def deliver(self, item: Any) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._take, item)
+        self._delivered.append(item)
+        if not (self._woken or self._loop.is_closed()):  # to wake the loop costs more than the rest
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._take)
 
-    def _take(self, item: Any) -> None:
-        if isinstance(item, Stop):
-            self.stopping = True
-            self._stopped.set()
-        self._inbox.put_nowait(item)
+    def _take(self) -> None:
+        self._woken = False  # what is delivered from here on may be overlooked below
+        while self._delivered:
+            item = self._delivered.popleft()
+            if isinstance(item, Stop):
+                self.stopping = True
+                self._stopped.set()
+            self._inbox.put_nowait(item)
 
     def run(self) -> int:
         """Host the processor from its start to its end; return the exit code."""
@@ -45,7 +59,9 @@ class WaitingHost(Host):
             return runner.run(self._run())
 
     async def _run(self) -> int:
-        self.begin()
+        sys.setswitchinterval(SWITCH_S)
+        self.settle_in()
+        self._thread.start()
         try:
             await self._unless_stopped(self.node.startup())
             self.recall()
@@ -68,7 +84,9 @@ class WaitingHost(Host):
             await self.node.shutdown()
         except Exception as error:  # noqa: BLE001 - see above
             self.failures.fatal(error)
-        return await asyncio.to_thread(self.finish)
+        self.station.call("closed")
+        await asyncio.to_thread(self._thread.join)
+        return self.failures.exit_code
 
     async def _lead(self) -> int:
         seq = self.resume.seq
@@ -102,6 +120,8 @@ class WaitingHost(Host):
 
     async def _iterate(self, seq: int, joined: Any) -> bool:
         """Do one iteration; tell whether there may be another."""
+        if self.passes(seq):
+            return True
         if self.is_poison(seq):
             return self.set_aside(seq, joined)
         try:

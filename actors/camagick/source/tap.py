@@ -10,10 +10,10 @@ from camagick.errors import BadOption
 from camagick.processor import EndOfData, ProcessorBase, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
+    from camagick.data import Mark
     from camagick.tools.ear import Ear
-    from camagick_broker.reader import Entry
     from camagick_broker.running import Card, Member
 
 log = logging.getLogger(__name__)
@@ -159,9 +159,9 @@ def _check_output(card: Card, member: Member) -> None:
     )
 
 
-def _fill(data: Any, entries: Sequence[Entry]) -> None:
+def _fill(data: Any, marks: Mapping[str, Mark]) -> None:
     """Put the values of a message into `data`, as made here: another bus's numbers mean nothing."""
-    for entry in entries:
-        data[entry.tag] = entry.value
-        if entry.attributes and isinstance(data, Data):
-            data.describe(entry.tag, entry.attributes)
+    for tag, mark in marks.items():
+        data[tag] = mark.value
+        if mark.attributes and isinstance(data, Data):
+            data.describe(tag, mark.attributes)

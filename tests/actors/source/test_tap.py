@@ -7,22 +7,21 @@ import asyncio
 import numpy as np
 import pytest
 
-from camagick.data import NEW, Data
+from camagick.data import NEW, Data, Mark
 from camagick.errors import BadOption
 from camagick.source.tap import Processor, _fill
 from camagick_broker.errors import AddressError
-from camagick_broker.reader import Entry
 
 
 def test_what_is_known_about_a_value_comes_along_and_its_maker_does_not() -> None:
     data = Data()
     image = np.zeros((2, 2))
-    _fill(data, [Entry("a", 7, "b", {"units": "mm"}, image), Entry("c", 7, None, None, 5)])
+    _fill(data, {"a": Mark(7, "b", {"units": "mm"}, image), "c": Mark(7, "c", {}, 5)})
     assert dict(data) == {"a": image, "c": 5}
     assert data.attributes("a") == {"units": "mm"}
     assert data.marks["a"].maker == NEW, "numbers of another bus mean nothing here"
     plain: dict[str, object] = {}
-    _fill(plain, [Entry("a", 7, None, {"units": "mm"}, 5)])
+    _fill(plain, {"a": Mark(7, "a", {"units": "mm"}, 5)})
     assert plain == {"a": 5}
 
 

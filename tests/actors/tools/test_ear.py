@@ -34,7 +34,7 @@ class Fake:
             self.ended = True
             return [Heard(self.made, (1, self.made), None)]
         self.made += 1
-        return [Heard(self.made - 1, (1, self.made - 1), Body({}, [], [self.made - 1]))]  # type: ignore[list-item]
+        return [Heard(self.made - 1, (1, self.made - 1), Body({}, {}, [self.made - 1]))]  # type: ignore[arg-type]
 
     def ring(self) -> None:
         """Nobody waits in here."""

@@ -1,0 +1,99 @@
+"""Serves an actor's sockets while its processor computes for long.
+
+A processor that is a plain function runs in the thread that serves the sockets: handing every
+message from one thread to another would cost more than most processors do. But acknowledgements,
+restarted neighbours and the broker cannot wait for a computation of seconds. So a second thread
+looks now and then whether the first one is still at the same call, and serves the sockets until it
+is back. While nothing happens on the bus, it sleeps.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Seconds that a call may last before the sockets are served beside it.
+PATIENCE_S = 0.02
+#: Seconds between two chances for another thread while one is busy in Python.
+SWITCH_S = 0.0005
+_TURN_S = 0.5
+
+
+class StandIn:
+    """The second thread of an actor.
+
+    Parameters
+    ----------
+    turn
+        Serves the sockets until a moment of the monotonic clock, or shorter; never called by both
+        threads at a time.
+    ring
+        Makes `turn` return soon.
+    """
+
+    def __init__(self, turn: Callable[[float], None], ring: Callable[[], None]) -> None:
+        self._turn, self._ring = turn, ring
+        self._serving = threading.Lock()
+        self._turns = 0
+        self._present = False  # the first thread is at the sockets
+        self._over = False
+        self._awake = threading.Event()
+        self._pause = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="stand-in", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def serve(self, until: float) -> None:
+        """Serve the sockets, as the first thread."""
+        self._present = True
+        if not self._serving.acquire(blocking=False):
+            self._ring()
+            self._serving.acquire()
+        try:
+            self._turns += 1
+            self._turn(until)
+        finally:
+            self._serving.release()
+            self._present = False
+
+    def leave(self) -> None:
+        """Note that the first thread computes now; must be called before it does."""
+        if not self._awake.is_set():
+            self._awake.set()
+
+    def stop(self) -> None:
+        """End the second thread; the sockets are the first one's alone after that."""
+        self._over = True
+        self._pause.set()
+        self._awake.set()
+        self._ring()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over:
+            self._awake.wait()
+            before = self._turns
+            self._pause.wait(PATIENCE_S)
+            if self._turns != before:
+                continue
+            if self._is_away():
+                self._stand_in()
+                continue
+            self._awake.clear()
+            if self._is_away():  # it left just now, and has seen that this thread was awake
+                self._awake.set()
+
+    def _stand_in(self) -> None:
+        while self._is_away():
+            with self._serving:
+                if self._is_away():
+                    self._turn(time.monotonic() + _TURN_S)
+
+    def _is_away(self) -> bool:
+        return not (self._present or self._over)
