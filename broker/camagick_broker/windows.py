@@ -102,7 +102,7 @@ class Windows:
         self._most_bytes = _quarter() if most_bytes is None else most_bytes
         self._bytes = 0
         self._lock = threading.Lock()
-        self._kept: dict[tuple[int, int], Window] = {}
+        self._kept: dict[tuple[int, int, bool], Window] = {}
         self._roots: dict[int, Window] = {}
 
     def of(self, segment: Segment, slot: Slot, *, writable: bool = False) -> Window:
@@ -114,7 +114,7 @@ class Windows:
             Where the process has no addresses left for it.
         """
         start, length = window_of(slot)
-        window = self._kept.get((segment.number, start))
+        window = self._kept.get((segment.number, start, writable))
         if window is None:
             with self._lock:
                 window = self._make(segment, start, length, writable=writable)
@@ -144,7 +144,7 @@ class Windows:
                 self._give_up()
             window = Window(segment, start, length, writable=writable)
         self._bytes += length
-        self._kept[segment.number, start] = self._roots[id(window.root)] = window
+        self._kept[segment.number, start, writable] = self._roots[id(window.root)] = window
         return window
 
     def _give_up(self) -> None:

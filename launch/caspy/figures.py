@@ -25,6 +25,9 @@ _KNOWN = frozenset(
         "pid",
         "resends",
         "restarts",
+        "copied_bytes",
+        "slot_bytes",
+        "unplaced",
         "incarnation",
         "final",
         "op",
@@ -57,6 +60,10 @@ class Row:
         Messages whose end was not yet acknowledged: its queue.
     resends, duplicates, gaps, refused, restarts
         Since the start.
+    copied_bytes, unplaced
+        Bytes of arrays that were copied into shared memory, and arrays that found no room there.
+    slot_bytes
+        How much shared memory it has.
     own
         What its processor counts.
     """
@@ -82,6 +89,9 @@ class Row:
     gaps: int = 0
     refused: int = 0
     restarts: int = 0
+    copied_bytes: int = 0
+    slot_bytes: int = 0
+    unplaced: int = 0
     own: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -141,6 +151,8 @@ def _row(actor: Member, status: Mapping[str, Any]) -> Row:
         duplicates=int(_input(now, "duplicates")), gaps=int(_input(now, "gaps")),
         refused=int(_sum(now.get("refused"))),
         restarts=int(_anywhere(now, "restarts")) or max(0, incarnation - 1),
+        copied_bytes=int(_number(now, "copied_bytes")), slot_bytes=int(_number(now, "slot_bytes")),
+        unplaced=int(_number(now, "unplaced")),
         own={key: value for key, value in now.items() if key not in _KNOWN and _is_number(value)},
     )  # fmt: skip
 

@@ -37,9 +37,12 @@ COUNTERS: tuple[tuple[str, str, Callable[[Row], float]], ...] = (
     ("gaps", "Gaps before a message", lambda row: row.gaps),
     ("refused_messages", "Messages that were not understood", lambda row: row.refused),
     ("restarts", "Restarts of the process", lambda row: row.restarts),
+    ("copied_bytes", "Bytes copied into shared memory", lambda row: row.copied_bytes),
+    ("unplaced_arrays", "Arrays that found no room in shared memory", lambda row: row.unplaced),
 )
 GAUGES: tuple[tuple[str, str, Callable[[Row], float]], ...] = (
     ("kept_messages", "Messages handed on and not yet acknowledged", lambda row: row.kept),
+    ("slot_bytes", "Shared memory that it has", lambda row: row.slot_bytes),
     ("latency_seconds", "Age of messages when they arrive", lambda row: row.latency_s),
     ("up", "1 while it runs", lambda row: float(row.state == "running")),
 )

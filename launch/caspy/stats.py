@@ -85,7 +85,8 @@ def _actor(row: Row, seconds: float) -> dict[str, Any]:
         "busy": round(row.busy, 4), "busy_seconds": round(row.busy_s, 6),
         "latency_seconds": round(row.latency_s, 6), "kept": row.kept, "resends": row.resends,
         "duplicates": row.duplicates, "gaps": row.gaps, "refused": row.refused,
-        "restarts": row.restarts, **row.own,
+        "restarts": row.restarts, "copied_bytes": row.copied_bytes,
+        "slot_bytes": row.slot_bytes, "unplaced": row.unplaced, **row.own,
     }  # fmt: skip
 
 
