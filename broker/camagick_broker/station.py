@@ -102,7 +102,13 @@ class Station:
     # For the processor's thread and signal handlers
 
     def call(self, name: str, *arguments: Any) -> None:
-        """Tell the protocol something: the name of one of its methods, or 'started'."""
+        """Tell the protocol something: the name of one of its methods, or 'started'.
+
+        After a `cut` nobody listens any more: what is said then (that the processor was shut down,
+        and so all is well) would not be true for a successor.
+        """
+        if self._cut:
+            return
         target = self._note_started if name == "started" else getattr(self._protocol, name)
         self._calls.append((target, arguments))
         if self._asleep:  # it is set before the last look at the calls, so no call is overlooked

@@ -45,7 +45,7 @@ def test_the_last_line_has_everything(count: int, tmp_path: Path) -> None:
     for name in ("duplicates", "gaps", "refused", "restarts", "resends", "kept"):
         assert all(one[name] == 0 for one in actors.values()), name
     assert all(0 <= one["busy"] <= 1 for one in actors.values())
-    assert actors["npfun.2"]["bytes_in"] > 100 * count
+    assert actors["npfun.2"]["bytes_in"] > 80 * count
 
 
 def test_once_a_second_and_at_ctrl_c(tmp_path: Path) -> None:
