@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from camagick_broker.ledger import Row
     from camagick_broker.reader import SlotReader
 
+_PATIENCE_S = 0.002
+
 
 class HandOver:
     """Hands on what one processor makes.
@@ -55,6 +57,7 @@ class HandOver:
         self._write = Writer(wiring, copies=node.keeps_frames, shared=self.shared)
         self._encode = Encoder()
         self._uncommitted = 0
+        self._commit_s = 0.0
         self._batch = max(1, wiring.window // 2)
         # What another attempt makes may differ: a join must not mix them.
         again = wiring.incarnation > 1 and not node.repeatable
@@ -125,6 +128,16 @@ class HandOver:
             return False
         return idle or self._uncommitted >= self._batch
 
+    @property
+    def patience_s(self) -> float:
+        """How long to wait for more to do before what there is is committed.
+
+        A commit costs nearly as much for one iteration as for many. In lockstep nothing more comes.
+        """
+        if not self._uncommitted or self._wiring.lockstep or self._uncommitted >= self._batch:
+            return 0.0
+        return min(_PATIENCE_S, 4 * self._commit_s)
+
     def commit(self) -> None:
         """Make safe what was handed over, and say so.
 
@@ -133,7 +146,9 @@ class HandOver:
         Exception
             When the processor cannot.
         """
+        began = time.perf_counter()
         self._node.commit()
+        self._commit_s = time.perf_counter() - began
         self._uncommitted = 0
         self._call("committed", self.row.made)
 

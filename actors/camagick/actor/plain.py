@@ -77,7 +77,7 @@ class PlainHost(Host):
         """Iterate behind others; return the first iteration that does not exist."""
         seq, commits = self.resume.seq, self.node.commits
         while True:
-            if commits and not self.settle(idle=not self._inbox):
+            if commits and not self._settle():
                 return seq
             item = self._next()
             if isinstance(item, Joined):
@@ -86,6 +86,14 @@ class PlainHost(Host):
                 seq += 1
             elif self.stopping and (self.waits or self.failures.exit_code):
                 return seq
+
+    def _settle(self) -> bool:
+        """Commit, if it is time to; tell whether all is well."""
+        due = time.monotonic() + self.hand_over.patience_s
+        while not self._inbox and time.monotonic() < due:
+            self._serve(due)
+        self._stand_in.leave()
+        return self.settle(idle=not self._inbox)
 
     def _permitted(self, seq: int) -> bool:
         """Wait until a head may start an iteration; False when it never may."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from camagick.errors import BadOption, CamagickError
-from camagick.storesink import StoreSink
-from camagick.tools.filestore import FileStore, Frame
+from camagick.errors import BadOption, CamagickError, MissingExtra
+from camagick.storesink import Place, StoreSink
 from camagick.tools.frameindex import Refused, frame_number, parse_mode
 from camagick.tools.h5file import H5File
 
@@ -16,7 +15,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_COMPRESSIONS = ("none", "gzip", "lzf")
+#: What h5py has, and what comes with hdf5plugin: its name there, and how it is told.
+_OWN = ("none", "gzip", "lzf")
+_PLUGINS: dict[str, tuple[str, dict[str, Any]]] = {
+    "bitshuffle": ("Bitshuffle", {}),
+    "blosc2": ("Blosc2", {"cname": "lz4", "filters": 2}),
+    "lz4": ("LZ4", {}),
+    "zstd": ("Zstd", {}),
+}
 _NO = ("0", "false", "no", "off", "")
 
 
@@ -66,12 +72,18 @@ class Processor(StoreSink):
         run, 0 says so on standard error and leaves the frame out.
     timeout : float, default 5
         Seconds to wait for another program that is writing the file.
-    flush : float, default 1
-        Seconds after which data is in the file at the latest; 0: at once, each
-        frame.
-    compression : {'none', 'gzip', 'lzf'}, default 'none'
+    flush : float, default 0.25
+        Seconds after which other programs see a frame at the latest; 0: at
+        once, each frame.
+    chunks : str, default 'auto'
+        How many frames are stored in one piece, which is what is read and
+        compressed at a time; 'auto' makes pieces of about 1 MiB (of numbers,
+        4096). With lengths behind it, a frame is stored in several pieces:
+        ``1,512,512``.
+    compression : str, default 'none'
         'gzip' is read by every program; 'lzf' is faster and bigger, and needs
-        h5py to read.
+        h5py to read. 'bitshuffle' (with LZ4), 'blosc2', 'lz4' and 'zstd' are
+        faster still; to write and to read them, hdf5plugin must be installed.
 
     Examples
     --------
@@ -99,22 +111,40 @@ class Processor(StoreSink):
         index: str = "",
         strict: bool = True,
         timeout: float = 5.0,
-        flush: float = 1.0,
+        flush: float = 0.25,
+        chunks: str = "auto",
         compression: str = "none",
     ) -> None:
-        wait = self.seconds("timeout", timeout)
-        self.prepare(path, flush, lambda name: H5File(name, wait))
         try:
-            self._mode = parse_mode(str(mode))
+            frames = parse_mode(str(mode))
         except ValueError as error:
             raise BadOption(f"hdf5: {error}") from None
+        if str(compression) not in (*_OWN, *_PLUGINS):
+            known = ", ".join((*_OWN, *_PLUGINS))
+            raise BadOption(f"hdf5: compression={compression!r}: {known}")
+        self._compression = str(compression)
+        self.prepare(path, frames, timeout, flush, chunks)
         self._index = str(index or "").removeprefix("@")
         if "index" in self._url.fields and not self._index:
             raise BadOption(f"hdf5: {path!r} has {{index}}: say which value that is, index=NAME")
-        if str(compression) not in _COMPRESSIONS:
-            raise BadOption(f"hdf5: compression={compression!r}: {', '.join(_COMPRESSIONS)}")
-        self._compression = str(compression)
         self._strict = str(strict).strip().lower() not in _NO
+
+    def open_file(self, path: str) -> H5File:
+        return H5File(path, self.timeout, self.layout)
+
+    def packing(self) -> dict[str, Any]:
+        """Return what h5py is told about compression; load what it needs for that."""
+        if self._compression in _PLUGINS:
+            try:
+                import hdf5plugin
+            except ImportError:
+                what = f"hdf5 compression={self._compression}"
+                raise MissingExtra(what, "hdf5plugin", "compression") from None
+            name, options = _PLUGINS[self._compression]
+            return dict(getattr(hdf5plugin, name)(**options))
+        if self._compression == "none":
+            return {}
+        return {"compression": self._compression, "shuffle": True}
 
     def process(self, data: Data, context: Data) -> dict[str, str]:
         """Write one frame of each tag, and return where each one went."""
@@ -125,9 +155,17 @@ class Processor(StoreSink):
         except Refused as refusal:
             self._refuse(refusal, ",".join(data))
             return {}
-        with self.storing() as store:
-            places = self.places(data, {**context, "index": number})
-            return self._write(store, data, number, places)
+        texts: dict[str, str] = {}
+        with self.storing():
+            for tag, place in self.places(data, {**context, "index": number}).items():
+                try:
+                    written = self.frame(data, tag, place, number)
+                except Refused as refusal:
+                    self._refuse(refusal, tag, place)
+                    continue
+                if written is not None:
+                    texts[tag] = self.text(place, written, mark=not self._index)
+        return texts
 
     def _number(self, context: Data) -> int | None:
         if not self._index:
@@ -136,32 +174,17 @@ class Processor(StoreSink):
             raise Refused("No frame index in the context", self._index)
         return frame_number(context[self._index])
 
-    def _write(
-        self,
-        store: FileStore[H5File],
-        data: Data,
-        number: int | None,
-        places: dict[str, tuple[str, str]],
-    ) -> dict[str, str]:
-        texts = {}
-        for tag, (path, name) in places.items():
-            frame = Frame(name, data[tag], number, self.describe(data, tag), self.stamp)
-            try:
-                written = store.file(path).write(frame, self._mode, self._compression)
-            except Refused as refusal:
-                self._refuse(refusal, tag, path, name)
-                continue
-            if written is not None:
-                texts[tag] = self.text(path, name, written, mark=not self._index)
-        return texts
-
-    def _refuse(self, refusal: Refused, tag: str, path: str = "", name: str = "") -> None:
+    def _refuse(self, refusal: Refused, tag: str, place: Place | None = None) -> None:
         """Raise, or say, that a frame is left out, as `strict` wants it."""
         if self._strict:
-            where = f" file={path} frames={refusal.frames} dataset={name}" if path else ""
+            where = ""
+            if place is not None:
+                where = f" file={place.path} frames={refusal.frames} dataset={place.name}"
             raise RefusedIndexError(
                 f"hdf5: {refusal.why}: index={refusal.index}{where} tag={tag} (strict=0 goes on)"
             )
-        where = f' file={path} frames={refusal.frames} dataset="{name}"' if path else ""
+        where = ""
+        if place is not None:
+            where = f' file={place.path} frames={refusal.frames} dataset="{place.name}"'
         log.error('msg="%s" index=%s%s', refusal.why, refusal.index, where)
         log.error('msg="Ignoring frame index error as instructed" tag=%s', tag)

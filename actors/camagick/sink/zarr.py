@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from camagick.errors import BadOption
 from camagick.storesink import StoreSink
-from camagick.tools.filestore import Frame
+from camagick.tools.frameindex import parse_mode
 from camagick.tools.zfile import ZFile
 
 if TYPE_CHECKING:
     from camagick.data import Data
 
-#: What zarr calls them.
-_COMPRESSIONS = {"zstd": "auto", "none": None}
+_COMPRESSIONS = ("zstd", "blosc", "gzip", "none")
 
 
 class Processor(StoreSink):
@@ -46,11 +45,17 @@ class Processor(StoreSink):
         named by the tag. Folders and groups are made as needed.
     timeout : float, default 5
         Seconds to wait for another program that is writing the store.
-    flush : float, default 1
-        Seconds after which data is in the store at the latest; 0: at once, each
-        frame.
-    compression : {'zstd', 'none'}, default 'zstd'
-        'zstd' is what zarr itself does, if nobody says otherwise.
+    flush : float, default 0.25
+        Seconds after which other programs see a frame at the latest; 0: at
+        once, each frame.
+    chunks : str, default 'auto'
+        How many frames are stored in one file, which is what is read and
+        compressed at a time; 'auto' makes pieces of about 1 MiB (of numbers,
+        4096). With lengths behind it, a frame is stored in several files, and
+        those are written in parallel: ``1,512,512``.
+    compression : {'zstd', 'blosc', 'gzip', 'none'}, default 'zstd'
+        'zstd' is what zarr itself does, if nobody says otherwise; 'blosc' (LZ4
+        with bit shuffling) is faster; 'none' is the fastest.
 
     Examples
     --------
@@ -70,23 +75,39 @@ class Processor(StoreSink):
     extra: ClassVar[str] = "zarr"
 
     def __init__(
-        self, path: str, timeout: float = 5.0, flush: float = 1.0, compression: str = "zstd"
+        self,
+        path: str,
+        timeout: float = 5.0,
+        flush: float = 0.25,
+        chunks: str = "auto",
+        compression: str = "zstd",
     ) -> None:
         if str(compression) not in _COMPRESSIONS:
             raise BadOption(f"zarr: compression={compression!r}: {', '.join(_COMPRESSIONS)}")
-        packed = _COMPRESSIONS[str(compression)]
-        wait = self.seconds("timeout", timeout)
-        self.prepare(path, flush, lambda name: ZFile(name, wait, packed))
+        self._compression = str(compression)
+        self.prepare(path, parse_mode("a"), timeout, flush, chunks)
+
+    def open_file(self, path: str) -> ZFile:
+        return ZFile(path, self.timeout, self.layout)
+
+    def packing(self) -> Any:
+        """Return what zarr is told about compression."""
+        from zarr import codecs
+
+        if self._compression == "blosc":
+            return codecs.BloscCodec(cname="lz4", shuffle="bitshuffle")
+        if self._compression == "gzip":
+            return codecs.GzipCodec()
+        return "auto" if self._compression == "zstd" else None
 
     def process(self, data: Data, context: Data) -> dict[str, str]:
         """Append one frame of each tag, and return where each one went."""
         texts: dict[str, str] = {}
         if not data:
             return texts
-        with self.storing() as store:
-            for tag, (path, name) in self.places(data, context).items():
-                frame = Frame(name, data[tag], None, self.describe(data, tag), self.stamp)
-                written = store.file(path).write(frame)
+        with self.storing():
+            for tag, place in self.places(data, context).items():
+                written = self.frame(data, tag, place)
                 if written is not None:
-                    texts[tag] = self.text(path, name, written)
+                    texts[tag] = self.text(place, written)
         return texts

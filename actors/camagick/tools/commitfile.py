@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from camagick.tools import redo
 from camagick.tools.overlay import Overlay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: From this size on, only what has changed of an overwritten part is kept.
 _LARGE = 2**16
@@ -38,6 +41,8 @@ class CommitFile:
     ----------
     error
         The first failure, None while there is none.
+    commits
+        How many there were.
     """
 
     def __init__(self, fd: int) -> None:
@@ -45,8 +50,11 @@ class CommitFile:
         self._position = 0
         self._length = self._committed = os.fstat(fd).st_size
         self._held = Overlay()
+        self._watched = (0, 0)
+        self._seen: list[int] = []
         self._scratch = bytearray()
         self.error: BaseException | None = None
+        self.commits = 0
 
     @property
     def held(self) -> int:
@@ -83,13 +91,11 @@ class CommitFile:
     def write(self, data: Any) -> int:
         """Write at the position. `data` may be used again when this has returned."""
         source, start = memoryview(data).cast("B"), self._position
+        if len(source) == self._watched[1] and _address(source) == self._watched[0]:
+            self._seen.append(start)
         self._position += len(source)
         self._length = max(self._length, self._position)
-        try:
-            self._write(start, source)
-        except BaseException as error:  # noqa: BLE001 - see the class
-            self._fail(error)
-            self._held.put(start, source)
+        self._guarded(start, source)
         return len(source)
 
     def truncate(self, size: int) -> int:
@@ -101,6 +107,30 @@ class CommitFile:
         """Do nothing: HDF5 does not know when a commit is due."""
 
     # What the owner calls.
+
+    @contextlib.contextmanager
+    def watching(self, array: np.ndarray[Any, Any]) -> Iterator[list[int]]:
+        """Give the list of places to which HDF5 writes an array (contiguous) out of its memory."""
+        self._watched, self._seen = (array.ctypes.data, array.nbytes), []
+        try:
+            yield self._seen
+        finally:
+            self._watched = (0, 0)
+
+    def put(self, start: int, array: np.ndarray[Any, Any], *, unseen: bool) -> None:
+        """Overwrite a part of the file, behind the back of HDF5.
+
+        Parameters
+        ----------
+        start
+            Where it is.
+        array
+            What is to be there; contiguous.
+        unseen
+            Nothing that was committed refers to these bytes: they go to the disk at once.
+        """
+        source = array.reshape(-1).view(np.uint8).data
+        self._guarded(start, source, unseen=unseen and not self._held.touches(start, len(source)))
 
     def commit(self) -> None:
         """Bring the file on the disk to what was written, all or nothing.
@@ -121,6 +151,7 @@ class CommitFile:
             raise
         self._committed = self._length
         self._held.clear()
+        self.commits += 1
 
     def _commit(self) -> None:
         if not self._committed:
@@ -161,8 +192,15 @@ class CommitFile:
             done += count
         self._held.apply(start, target)
 
-    def _write(self, start: int, source: memoryview) -> None:
-        border = self._committed or sys.maxsize  # a new file is held as a whole
+    def _guarded(self, start: int, source: memoryview, *, unseen: bool = False) -> None:
+        try:
+            self._write(start, source, unseen=unseen)
+        except BaseException as error:  # noqa: BLE001 - see the class
+            self._fail(error)
+            self._held.put(start, source)
+
+    def _write(self, start: int, source: memoryview, *, unseen: bool) -> None:
+        border = 0 if unseen else self._committed or sys.maxsize  # a new file is held as a whole
         if self.error is not None:
             border = sys.maxsize
         split = min(max(border - start, 0), len(source))
@@ -190,6 +228,10 @@ class CommitFile:
             if not keep:
                 with contextlib.suppress(OSError):  # give back what nobody refers to
                     os.ftruncate(self._fd, self._committed)
+
+
+def _address(view: memoryview) -> int:
+    return int(np.frombuffer(view, np.uint8).ctypes.data)
 
 
 def _changes(new: memoryview, old: memoryview) -> list[tuple[int, int]]:

@@ -122,7 +122,7 @@ class FolderLock:
             raise
 
     @property
-    def gone(self) -> bool:
+    def deleted(self) -> bool:
         """Whether the folder was deleted or renamed: what is written would be another one."""
         try:
             return not os.path.samestat(os.stat(self._path), os.fstat(self._fd))

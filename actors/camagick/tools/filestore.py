@@ -7,15 +7,15 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from camagick.tools.layout import StoreError
 from camagick.tools.ticker import Ticker
-from camagick.tools.url import below
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
-    from camagick.tools.record import Stamp
+    from camagick.tools.storedfile import StoredFile
 
 #: How many files are kept open at a time.
 OPEN_FILES = 8
@@ -23,76 +23,7 @@ OPEN_FILES = 8
 HELD = 2**26
 
 
-class StoreError(Exception):
-    """A file cannot be opened or written; the message names it."""
-
-
-class Frame(NamedTuple):
-    """What is to be written where.
-
-    Attributes
-    ----------
-    name
-        Path of the data set, or array, in its file.
-    value
-        The frame.
-    number
-        Frame number asked for; None appends.
-    attributes
-        What is known about the values, written when the data set is made.
-    stamp
-        Which iteration it is from; None where nobody will ask.
-    """
-
-    name: str
-    value: Any
-    number: int | None
-    attributes: Mapping[str, Any]
-    stamp: Stamp | None = None
-
-
-class Names:
-    """The names of arrays in one file, found once for each tag.
-
-    Parameters
-    ----------
-    is_group
-        Tells whether there is a group of a name in the file.
-    """
-
-    def __init__(self, is_group: Callable[[str], bool]) -> None:
-        self._is_group = is_group
-        self._known: dict[tuple[str, str], str] = {}
-
-    def __call__(self, inner: str, tag: str) -> str:
-        """Return the path of a tag's array: in `inner` where that is a group, else `inner`."""
-        name = self._known.get((inner, tag))
-        if name is None:
-            name = below(inner, tag) if inner.endswith("/") or self._is_group(inner) else inner
-            if len(self._known) > 4096:
-                self._known.clear()  # context values that change for ever
-            self._known[inner, tag] = name
-        return name
-
-
-class StoredFile(Protocol):
-    """An open file of whatever format."""
-
-    @property
-    def held(self) -> int:
-        """Bytes in memory that wait for a flush."""
-
-    def flush(self) -> None:
-        """Commit what was written; raises `StoreError`."""
-
-    def close(self) -> None:
-        """Commit, and close; raises `StoreError`."""
-
-
-File = TypeVar("File", bound=StoredFile)
-
-
-class FileStore(Generic[File]):
+class FileStore:
     """The last few files that were written; they stay open.
 
     Parameters
@@ -103,9 +34,9 @@ class FileStore(Generic[File]):
         Seconds after which data is in its file at the latest; 0: at the end of each turn.
     """
 
-    def __init__(self, make: Callable[[str], File], flush: float) -> None:
+    def __init__(self, make: Callable[[str], StoredFile[Any, Any]], flush: float) -> None:
         self._make, self._flush = make, flush
-        self._files: OrderedDict[str, File] = OrderedDict()
+        self._files: OrderedDict[str, StoredFile[Any, Any]] = OrderedDict()
         self._keys: dict[str, str] = {}
         self._flushed = -float("inf")
         self._dirty = False
@@ -170,7 +101,7 @@ class FileStore(Generic[File]):
             self._keys[path] = os.path.realpath(path)
         return self._keys[path]
 
-    def file(self, path: str) -> File:
+    def file(self, path: str) -> StoredFile[Any, Any]:
         """Return the open file of that name."""
         key = self.key(path)
         if key not in self._files:

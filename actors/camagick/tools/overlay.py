@@ -55,6 +55,10 @@ class Overlay:
             first, last = max(low, start), min(low + len(piece), end)
             target[first - start : last - start] = piece[first - low : last - low]
 
+    def touches(self, start: int, length: int) -> bool:
+        """Tell whether something is here of `length` bytes from `start` on."""
+        return bool(self._overlapping(start, start + length))
+
     def clear(self) -> None:
         """Forget everything."""
         self.size = 0

@@ -16,7 +16,8 @@ from camagick.data import Data
 from camagick.errors import CamagickError
 from camagick.processor import Placement
 from camagick.sink.hdf5 import Processor
-from camagick.tools import filestore, h5file, redo
+from camagick.tools import filestore, redo
+from camagick.tools.h5file import H5File
 
 #: Prints a data set; what h5py says where it cannot.
 READER = """
@@ -131,7 +132,7 @@ def test_what_is_too_long_ago_has_no_number(path):
 
 
 def test_many_files_and_data_sets(path, monkeypatch):
-    monkeypatch.setattr(h5file, "OPEN_DATASETS", 2)
+    monkeypatch.setattr(H5File, "OPEN", 2)
     monkeypatch.setattr(filestore, "OPEN_FILES", 2)
     for _ in range(2):
         with sink("scan{scan}.h5#{tag}") as node:

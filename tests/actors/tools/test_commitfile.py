@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -114,6 +115,31 @@ def test_of_a_large_part_only_what_differs_is_held(tmp_path):
         assert image.held <= 2 * 4096
         image.commit()
         assert (tmp_path / "x").read_bytes() == content
+
+
+def test_bytes_that_nobody_looks_at_go_to_the_disk_at_once(tmp_path):
+    path, new = tmp_path / "x", np.frombuffer(b"new!", np.uint16)
+    with opened(path) as fd:
+        os.write(fd, bytes(100))
+        image = CommitFile(fd)
+        image.put(10, new, unseen=True)
+        assert path.read_bytes()[10:14] == b"new!"
+        image.put(20, new, unseen=False)
+        image.put(22, new, unseen=True)  # over what is held: that must not come on top of it
+        assert path.read_bytes()[14:] == bytes(86)
+        image.commit()
+        assert path.read_bytes() == bytes(10) + b"new!" + bytes(6) + b"nenew!" + bytes(74)
+
+
+def test_where_an_array_is_written_is_seen(tmp_path):
+    arrays = np.zeros(4), np.zeros(4)
+    with opened(tmp_path / "x") as fd:
+        image = CommitFile(fd)
+        with image.watching(arrays[0]) as places:
+            for array in (*arrays, arrays[0][:2]):
+                image.write(array.data)
+        image.write(arrays[0].data)
+    assert places == [0]
 
 
 CHANGES: list[tuple[int, bytes]] = [(0, b"new"), (50, b"middle"), (95, b"12345")]

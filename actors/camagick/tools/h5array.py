@@ -1,0 +1,177 @@
+"""A data set of an HDF5 file that grows frame by frame."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from camagick.tools.frames import Unfit, chunk_shape, describing
+from camagick.tools.growing import Growing
+from camagick.tools.h5text import FixedText
+from camagick.tools.record import ATTRIBUTE, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from camagick.tools.commitfile import CommitFile
+    from camagick.tools.frameindex import Slot
+    from camagick.tools.layout import Layout
+    from camagick.tools.record import Stamp
+
+
+class H5Array(Growing):
+    """One data set.
+
+    HDF5 sees to everything but the numbers of frames that are appended. They go into their chunk
+    past HDF5, straight to the disk: also into a chunk that was committed before, since nobody looks
+    behind the end of the data set. What is compressed, texts, and chunks that are no whole frames
+    are left to HDF5.
+
+    Parameters
+    ----------
+    dataset
+        The open h5py data set; HDF5 must not keep chunks of it in memory (see `opened`).
+    image
+        What its file is written to.
+    """
+
+    replaceable = " (mode=O replaces it)"
+
+    def __init__(self, dataset: Any, image: CommitFile) -> None:
+        import h5py
+
+        self._dataset, self._image = dataset, image
+        shape, chunks = dataset.shape or (), dataset.chunks
+        grows = bool(shape) and dataset.maxshape[0] is None
+        text = h5py.check_string_dtype(dataset.dtype) is not None
+        self._history = FixedText(dataset, ATTRIBUTE)
+        super().__init__(
+            shape if grows else (),
+            np.dtype(object) if text else dataset.dtype,
+            chunks[0] if chunks else 1,
+            Record.parse(self._history.read()),
+        )
+        self._fill = "" if text else dataset.fillvalue
+        self._extent = self._length
+        self._plain = grows and chunks[1:] == shape[1:] and _is_plain(dataset)
+        self._at: tuple[int, int, int] | None = None  # chunk, its place in the file, commits then
+        self._noted = False
+
+    def _put(self, chunk: int, rows: np.ndarray[Any, Any], first: int, last: int) -> None:
+        self._extend()
+        start = chunk * self._frames
+        if not rows.size:
+            return
+        if not self._plain:
+            self._dataset[start + first : start + last] = rows[first:last]
+        elif self._at is not None and self._at[0] == chunk:
+            _, place, commits = self._at
+            offset = place + first * rows.strides[0]
+            self._image.put(offset, rows[first:last], unseen=commits < self._image.commits)
+        else:
+            self._put_chunk(chunk, rows)
+
+    def _put_chunk(self, chunk: int, rows: np.ndarray[Any, Any]) -> None:
+        """Put all of a chunk, and remember where it is."""
+        where = (chunk * self._frames, *(0 for _ in rows.shape[1:]))
+        with self._image.watching(rows) as places:
+            self._dataset.id.write_direct_chunk(where, rows)
+        self._at = (chunk, places[0], self._image.commits) if len(places) == 1 else None
+
+    def _read(self, first: int, last: int) -> Any:
+        self._extend()
+        return self._dataset[first:last]
+
+    def _extend(self) -> None:
+        if self._extent != self._length:
+            self._dataset.id.set_extent((self._length, *self._shape[1:]))
+            self._extent = self._length
+
+    def write(self, slot: Slot, array: np.ndarray[Any, Any], stamp: Stamp | None) -> None:
+        """Put a frame where `slot` says, and note whose it is."""
+        if self._text and any("\0" in text for text in array.flat):
+            raise Unfit("HDF5 has no texts with a zero byte in them")
+        self._noted = self._noted or stamp is not None
+        if slot.clear:
+            self._clear()
+        if slot.frame < self._length:
+            self._overwrite(slot.frame, array, stamp)
+        else:
+            super().write(slot, array, stamp)
+
+    def _overwrite(self, frame: int, array: np.ndarray[Any, Any], stamp: Stamp | None) -> None:
+        self._drop()
+        if array.size:
+            self._dataset[frame] = array[()] if array.ndim == 0 else array
+        if stamp is not None:
+            self.record.note(stamp, frame)
+
+    def _clear(self) -> None:
+        self._drop()
+        self._length = 0
+        self._extend()
+
+    def _drop(self) -> None:
+        super()._drop()
+        self._extend()
+        self._at = None
+
+    def describe(self, attributes: Mapping[str, Any]) -> None:
+        """Write attributes: those that HDF5 can store, and that hold for all frames."""
+        for key, value in describing(attributes):
+            try:
+                self._dataset.attrs[key] = value[()] if value.ndim == 0 else value
+            except (TypeError, ValueError):
+                continue
+
+    def commit(self) -> None:
+        self._settle()
+        self._extend()
+        if self._noted:
+            self._history.write(self.record.text().encode())
+            self._noted = False
+
+
+def _is_plain(dataset: Any) -> bool:
+    """Tell whether the bytes of a chunk in the file are those of a numpy array."""
+    import h5py
+
+    if h5py.check_string_dtype(dataset.dtype) or dataset.id.get_create_plist().get_nfilters():
+        return False
+    return bool(dataset.id.get_type() == h5py.h5t.py_create(dataset.dtype, logical=True))
+
+
+def create(handle: Any, name: str, frame: np.ndarray[Any, Any], layout: Layout) -> None:
+    """Make an empty data set for frames like `frame`, with the groups above it.
+
+    `handle` is the open h5py file, `name` the path in it.
+    """
+    import h5py
+
+    text = frame.dtype.kind == "O"
+    handle.create_dataset(
+        name,
+        shape=(0, *frame.shape),
+        # An axis of length 0 has no chunks, so it must be one that could grow.
+        maxshape=(None, *(length or None for length in frame.shape)),
+        dtype=h5py.string_dtype("utf-8") if text else frame.dtype,
+        chunks=chunk_shape(frame, layout.chunks),
+        # Texts live outside of the chunks, where no filter reaches them.
+        **({} if text else layout.packed),
+    )
+
+
+def opened(handle: Any, name: str) -> Any:
+    """Open a data set so that HDF5 keeps no chunk of it in memory, or one that it packs."""
+    import h5py
+
+    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+    access.set_chunk_cache(1, 0, 1.0)
+    found = h5py.Dataset(h5py.h5d.open(handle.id, name.encode(), access))
+    if found.chunks and found.chunks[0] > 1 and found.id.get_create_plist().get_nfilters():
+        # It gets more frames commit by commit: HDF5 need not unpack it for that.
+        access.set_chunk_cache(1, math.prod(found.chunks) * found.dtype.itemsize, 1.0)
+        found = h5py.Dataset(h5py.h5d.open(handle.id, name.encode(), access))
+    return found
