@@ -6,14 +6,14 @@ What is sent of such an array is where it lies; see `camagick_broker.values`, ex
 from __future__ import annotations
 
 import errno
-import functools
 import logging
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from camagick_broker.arrays import KINDS, SLOT_BYTES, checked_dtype, checked_shape
+from camagick_broker.arrays import SLOT_BYTES
+from camagick_broker.layout import SLOT_KINDS, layout, span
 from camagick_broker.slottable import TABLE_BYTES, SlotTable
 from camagick_broker.windows import Windows, map_part
 from camagick_broker.wire import MAX_FRAME_BYTES
@@ -27,19 +27,6 @@ if TYPE_CHECKING:
     from camagick_broker.windows import Window
 
 log = logging.getLogger(__name__)
-
-#: Kinds of dtype that may lie there: text is left out, since every character has to be checked.
-_KINDS = KINDS - {"U"}
-
-
-class _Layout(NamedTuple):
-    """How an array lies in memory; `low` and `high` are where it begins and ends, in bytes."""
-
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    low: int
-    high: int
 
 
 class SharedArrays:
@@ -112,7 +99,7 @@ class SharedArrays:
         for one in (number, generation, offset):
             if type(one) is not int or not 0 <= one < 1 << 63:
                 raise TypeError(f"{one!r:.40} is no place in shared memory")
-        dtype, shape, strides, low, high = _layout(kind, tuple(sizes), tuple(steps))
+        dtype, shape, strides, low, high = layout(kind, tuple(sizes), tuple(steps))
         segment = self._segments.get(number)
         if segment is None:
             raise ValueError(f"shared memory of actor {number}, which is not before this one")
@@ -155,7 +142,7 @@ class SharedArrays:
             memory it has the strides that it has here. None where it has to travel otherwise.
         """
         seq = self._seq
-        if seq is None or array.dtype.kind not in _KINDS or array.nbytes > MAX_FRAME_BYTES:
+        if seq is None or array.dtype.kind not in SLOT_KINDS or array.nbytes > MAX_FRAME_BYTES:
             return None
         known = self._placed.get(id(array))
         where = known[1] if known is not None else self._lies(array, seq) or self._copy(array, seq)
@@ -172,7 +159,11 @@ class SharedArrays:
         made = np.dtype(dtype)
         size = made.itemsize * (shape if isinstance(shape, int) else math.prod(shape))
         taken = None
-        if SLOT_BYTES <= size <= MAX_FRAME_BYTES and made.kind in _KINDS and self._seq is not None:
+        if (
+            SLOT_BYTES <= size <= MAX_FRAME_BYTES
+            and made.kind in SLOT_KINDS
+            and self._seq is not None
+        ):
             taken = self._take(size, self._seq)
         if taken is None:
             return np.empty(shape, made)
@@ -199,7 +190,7 @@ class SharedArrays:
         if window is None:
             return None
         first = array.__array_interface__["data"][0] - window.address + window.start
-        low, high = _span(array.shape, array.strides, array.itemsize)
+        low, high = span(array.shape, array.strides, array.itemsize)
         generation = window.generation_at(first + low)
         if generation is None:
             return None
@@ -215,7 +206,7 @@ class SharedArrays:
         return window.segment, generation, first
 
     def _copy(self, array: np.ndarray, seq: int) -> tuple[int, int, int] | None:
-        low, high = _span(array.shape, array.strides, array.itemsize)
+        low, high = span(array.shape, array.strides, array.itemsize)
         if high - low > 2 * array.nbytes:  # more gaps than data
             return None
         taken = self._take(high - low, seq)
@@ -252,36 +243,3 @@ class SharedArrays:
             text = "no room in shared memory (said once), arrays are copied"
             log.warning('msg="%s: %s" actor=%s', text, why, self._name)
         self.unplaced += 1
-
-
-@functools.lru_cache(maxsize=256)
-def _layout(dtype: str, shape: tuple[int, ...], strides: tuple[int, ...]) -> _Layout:
-    """Return how an array lies that is said to be so; it changes seldom.
-
-    Raises
-    ------
-    ValueError, TypeError
-        Where there can be none.
-    """
-    kind, sizes = checked_dtype(dtype), checked_shape(shape)
-    if kind.kind not in _KINDS or not kind.itemsize:
-        raise TypeError(f"dtype {kind} may not lie in shared memory")
-    if len(strides) != len(sizes):
-        raise TypeError(f"{strides!s:.80} are no strides of {len(sizes)} dimensions")
-    for one in strides:
-        if type(one) is not int or abs(one) >= 1 << 62:
-            raise TypeError(f"{one!r:.40} is no stride")
-    if not 0 < math.prod(sizes) * kind.itemsize <= MAX_FRAME_BYTES:
-        raise ValueError(f"an array of {kind} {sizes!s:.80} in shared memory")
-    return _Layout(kind, sizes, strides, *_span(sizes, strides, kind.itemsize))
-
-
-def _span(shape: Sequence[int], strides: Sequence[int], itemsize: int) -> tuple[int, int]:
-    """Return how far an array reaches before and behind its first element, in bytes."""
-    low, high = 0, itemsize
-    for size, stride in zip(shape, strides, strict=True):
-        if stride < 0:
-            low += (size - 1) * stride
-        else:
-            high += (size - 1) * stride
-    return low, high
