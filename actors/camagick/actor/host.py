@@ -50,6 +50,8 @@ class Host:
         What is done with results, and with errors.
     waits
         Whether it may wait for the outside for ever.
+    is_exceptional
+        Whether there are iterations that its processor is not called for.
     """
 
     def __init__(self, assignment: Assignment) -> None:
@@ -62,6 +64,7 @@ class Host:
         self.resume = take_over(wiring, row, assignment.journal)
         self.stopping = False
         self.waits = node.gates or wiring.is_head
+        self.is_exceptional = bool(assignment.share or assignment.poison)
         tree = assignment.tree
         self._inputs = Inputs(wiring.inputs, tree, assignment.lines) if tree is not None else None
         self._since = time.monotonic()

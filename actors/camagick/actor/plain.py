@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from camagick.actor.assignment import Assignment
 
 #: What was made leaves when there is nothing else to do, and after so many iterations or seconds.
-_BATCH = 32
-_HURRY_S = 0.001
+_BATCH = 64
+_HURRY_S = 0.002
 
 
 class PlainHost(Host):
@@ -110,10 +110,11 @@ class PlainHost(Host):
 
     def _iterate(self, seq: int, joined: Joined | None) -> bool:
         """Do one iteration; tell whether there may be another."""
-        if self.passes(seq):
-            return True
-        if self.is_poison(seq):
-            return self.set_aside(seq, joined)
+        if self.is_exceptional:
+            if self.passes(seq):
+                return True
+            if self.is_poison(seq):
+                return self.set_aside(seq, joined)
         try:
             given = self.read(joined)
             if joined is not None and self.waits:
@@ -138,13 +139,22 @@ class PlainHost(Host):
 
     def _next(self) -> Any:
         """Return what is to be done next; serve the sockets until there is something."""
-        if self._inbox and (self._taken >= _BATCH or time.monotonic() - self._served_at > _HURRY_S):
+        if (
+            not self._inbox
+            or self._taken >= _BATCH
+            or time.monotonic() - self._served_at > _HURRY_S
+        ):
+            self._refill()
+        self._taken += 1
+        return self._inbox.popleft()
+
+    def _refill(self) -> None:
+        """Let out what was made, and wait until there is something to do."""
+        if self._inbox:
             self._serve(0)
         while not self._inbox:
             self._serve(math.inf)
         self._stand_in.leave()
-        self._taken += 1
-        return self._inbox.popleft()
 
     def _serve(self, until: float) -> None:
         self._stand_in.serve(until)
