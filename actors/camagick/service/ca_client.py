@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: How often missing PVs are searched for while hope is fresh; then caproto's own pace goes on.
-SEARCH_PERIOD, SEARCH_EAGERLY = 0.5, 60.0
+SEARCH_PERIOD, SEARCH_EAGERLY = 1.0, 60.0
 
 
 class _Circuit(asyncio_client.VirtualCircuitManager):  # type: ignore[misc]
