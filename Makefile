@@ -72,7 +72,7 @@ $(VENV)/.demo: $(VENV)/.venv pyproject.toml
 	@touch $@
 
 $(VENV)/.setup: $(VENV)/.venv pyproject.toml
-	$(PIP) --editable '.[epics,eval,hdf5,metrics,plot,top,zarr]' --group dev --group servers
+	$(PIP) --editable '.[compression,epics,eval,hdf5,metrics,plot,top,zarr]' --group dev --group servers
 	@touch $@ $(VENV)/.demo
 
 # Debian packs venv apart from Python.

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks import frames, peers, pipes, table
+from benchmarks import frames, peers, pipes, storage, table
 from benchmarks.__main__ import main
 from benchmarks.fifos import fifos
 from benchmarks.measure import (
@@ -128,6 +128,13 @@ def test_warming_up_does_not_count_and_turns_change() -> None:
     result = compare(Work("k", "t", "s", (contender("a"), contender("b"))), budget)
     assert turns == ["b", "a", "a", "b", "b", "a"]
     assert result.values("a") == [3.0, 6.0]
+
+
+def test_storing_beside_plain_loops(capsys: pytest.CaptureFixture[str]) -> None:
+    assert storage.main(["--runs", "1", "--scale", "0.001"]) == 0
+    said = capsys.readouterr().out
+    assert "| 2048 points | hdf5, commits of 4 |" in said
+    assert "not measured: the peer" in said
 
 
 def test_a_peer_without_its_python() -> None:

@@ -10,8 +10,6 @@ from camagick_broker.arrays import KINDS, checked_dtype, checked_shape
 from camagick_broker.wire import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
 
 #: Kinds of dtype that may lie there: text is left out, since every character has to be checked.
@@ -50,7 +48,8 @@ def layout(dtype: str, shape: tuple[int, ...], strides: tuple[int, ...]) -> Layo
     return Layout(kind, sizes, strides, *span(sizes, strides, kind.itemsize))
 
 
-def span(shape: Sequence[int], strides: Sequence[int], itemsize: int) -> tuple[int, int]:
+@functools.lru_cache(maxsize=256)
+def span(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> tuple[int, int]:
     """Return how far an array reaches before and behind its first element, in bytes."""
     low, high = 0, itemsize
     for size, stride in zip(shape, strides, strict=True):

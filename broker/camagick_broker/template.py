@@ -105,7 +105,9 @@ class Template:
         for at, dtype, shape, strides in holes.slots:
             if slots is None:
                 raise ValueError("shared memory that is not known here")
-            found[at] = slots([*found[at : at + 3], dtype, list(shape), list(strides)])
+            found[at] = slots((*found[at : at + 3], dtype, shape, strides))
+        if not holes.loose and len(buffers) == len(holes.buffers):
+            return
         # It sees, too, whether there are as many buffers as are spoken of.
         values = LooseReader(buffers, slots, len(holes.buffers))(body[end:], len(holes.loose))
         for at, value in zip(holes.loose, values, strict=True):
