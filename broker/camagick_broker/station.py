@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _GREET_S = 0.1
 #: How long to wait until the producers know that the actor is done, and how often to repeat it.
 _PARTING_S, _REPEAT_S = 2.0, 0.05
-_REPORT_S = 1.0
+_REPORT_S, _IDLE_REPORTS = 1.0, 3
 #: How long an acknowledgement may wait for others to go with.
 _PATIENCE_S = 0.001
 
@@ -90,6 +90,7 @@ class Station:
         self._probe = Probe()
         self._part_at: float | None = None
         self._owes_since: float | None = None
+        self._same, self._done = 0, (0, 0, 0, 0)
         self._port = Port(Doorman(self._refusals))
         try:
             self._links = Links(self._port, wiring)
@@ -234,7 +235,8 @@ class Station:
             self._protocol.repeat()
         self._carry_out()
         if self._going:
-            self._report()
+            if self._has_news():
+                self._report()
         else:
             self._register()  # the broker may be a new one
         self._tap.watch(time.monotonic())
@@ -273,6 +275,14 @@ class Station:
             "multicast": self._links.multicast,
             "ready": self._said_ready, "going": self._going,
         })  # fmt: skip
+
+    def _has_news(self) -> bool:
+        """Tell whether the broker has to be told; of nothing, only now and then."""
+        arrived = sum(edge.counters.messages for edge in self._protocol.inputs.values())
+        done = self._row.begun, self._row.made, self._links.messages, arrived
+        self._same = self._same + 1 if done == self._done else 0
+        self._done = done
+        return self._same < 2 or self._same % _IDLE_REPORTS == 0  # two alike make a rate of nothing
 
     def _report(self, *, final: bool = False) -> None:
         if self._links.broker.waiting:  # the broker has gone: nobody wants it

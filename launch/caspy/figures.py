@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from camagick_broker.running import Card, Member
 
 #: An actor that has said nothing for so long is shown as silent.
-SILENT_S = 3.5
+SILENT_S = 5.0
 #: Figures that are shown under a name of their own; what else a processor counts is passed on.
 _KNOWN = frozenset(
     {

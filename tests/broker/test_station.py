@@ -430,3 +430,22 @@ def test_a_hostile_broker_is_refused_and_a_good_one_obeyed(bus_dir, nothing_left
         actor.cut()
         port.close()
     assert actor.error is None
+
+
+def test_an_idle_station_reports_now_and_then(bus):
+    bus.start({1: ()}, only=())
+    station = Station(wirings(bus.folder, {1: ()})[1], lambda _: None)
+    try:
+        assert [station._has_news() for _ in range(7)] == [
+            True,
+            False,
+            True,
+            False,
+            False,
+            True,
+            False,
+        ]
+        station._row.made += 1
+        assert [station._has_news() for _ in range(4)] == [True, True, False, True]
+    finally:
+        station._port.close()
