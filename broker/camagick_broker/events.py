@@ -38,9 +38,10 @@ class Stop(NamedTuple):
 
 
 class ToConsumers(NamedTuple):
-    """Send a message to all consumers, or to one of them again."""
+    """Send a message of so many bytes to all consumers, or to one of them again."""
 
     frames: list[Any]
+    size: int
     consumer: int | None = None
 
 

@@ -9,7 +9,6 @@ from camagick_broker import address
 from camagick_broker.control import say
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.events import Anew, ToConsumers, ToLoop, ToProducer
-from camagick_broker.sizes import size_of
 from camagick_broker.subscriptions import TOPIC, Subscriptions, identity
 
 if TYPE_CHECKING:
@@ -161,8 +160,7 @@ class Links:
         return head == wiring.heads[0] and (wiring.is_head or reports)
 
     def _send_on(self, effect: ToConsumers) -> None:
-        frames, consumer = effect
-        size = size_of(frames)
+        frames, size, consumer = effect
         if consumer is None:
             self.messages += 1
             self.bytes += size

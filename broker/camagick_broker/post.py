@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from camagick_broker.events import Anew, Deliver, ToConsumers, ToLoop, ToProducer
-from camagick_broker.sizes import Sizes
+from camagick_broker.sizes import Sizes, size_of
 from camagick_broker.wire import Head, Kind, pack
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ class Post:
         """Hand something to the processor."""
         self.effects.append(Deliver(item))
 
-    def on(self, frames: list[Any]) -> None:
-        """Send a message to all consumers."""
-        self.effects.append(ToConsumers(frames))
+    def on(self, frames: list[Any], size: int) -> None:
+        """Send a message of so many bytes to all consumers."""
+        self.effects.append(ToConsumers(frames, size))
 
     def anew(self, consumer: int) -> None:
         """Forget what waits for a predecessor of this consumer."""
@@ -53,7 +53,7 @@ class Post:
 
     def again(self, messages: Iterable[list[Any]], consumer: int) -> None:
         """Send messages to one consumer once more."""
-        self.effects += [ToConsumers(frames, consumer) for frames in messages]
+        self.effects += [ToConsumers(frames, size_of(frames), consumer) for frames in messages]
 
     def end(self, seq: int) -> list[Any]:
         """Return the message that there is no iteration `seq`."""
@@ -62,7 +62,7 @@ class Post:
     def aside(self, consumer: int, kind: Kind, seq: int) -> None:
         """Say something to one consumer that is no part of the stream."""
         frames = [pack(self.message(kind, self._wiring.number, seq))]
-        self.effects.append(ToConsumers(frames, consumer))
+        self.effects.append(ToConsumers(frames, size_of(frames), consumer))
 
     def back(self, producer: int, kind: Kind, seq: int) -> None:
         """Say something to a producer."""

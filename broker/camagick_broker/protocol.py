@@ -179,9 +179,10 @@ class ActorProtocol:
         """Send the message that the processor has made in iteration `seq`."""
         self._standing.made = seq + 1
         if self.out is not None:
-            self._post.sizes.made(size_of(frames))
+            size = size_of(frames)
+            self._post.sizes.made(size)
             if self.out.push(seq, frames):
-                self._post.on(frames)
+                self._post.on(frames, size)
             else:
                 self._progress()
         elif not self.wiring.commits:
@@ -203,7 +204,7 @@ class ActorProtocol:
         if self.out is not None:
             frames = self._post.end(seq)
             self.out.push(seq, frames)
-            self._post.on(frames)
+            self._post.on(frames, size_of(frames))
         if self._head is not None:
             self._head.stopped_at(seq)
             self._loop_side.ended(seq, own=True)

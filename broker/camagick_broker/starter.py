@@ -81,8 +81,7 @@ class Starter:
             return self._window
         if len(self._largest) < len(self._done):
             return min(LEAST, self._window)
-        most = self._window if self._pace.most is None else min(self._window, self._pace.most)
-        return fitting(max(self._largest.values()), most)
+        return fitting(max(self._largest.values()), self._pace.most or self._window)
 
     def look(self, now: float) -> bool:
         """Look how fast iterations end; tell whether more or fewer may be under way now."""

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from camagick_broker.address import tap_address
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.inlined import inlined
-from camagick_broker.sizes import size_of
 from camagick_broker.tapping import Schedule, rate_of, stamped
 from camagick_broker.wire import PASSED, Kind
 
@@ -83,7 +82,7 @@ class Tap:
         frames = message.frames
         if frames[0][_FLAGS_AT] & PASSED:  # nothing of this actor's own is in it
             return
-        outlet = self._fitting(size_of(frames))
+        outlet = self._fitting(message.size)
         if outlet is None:
             return
         self._hear(outlet)

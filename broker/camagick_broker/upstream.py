@@ -39,8 +39,6 @@ class Upstream:
         self._post, self._standing = post, standing
         self.intake = Intake(wiring, seq)
         self._acknowledged = 0
-        edges = list(self.intake.edges.values())
-        self._single = edges[0] if len(edges) == 1 else None
 
     def receive(self, producer: int, message: Arrived) -> bool:
         """Take a message; tell whether there may be something new.
@@ -94,13 +92,11 @@ class Upstream:
     @property
     def owes_enough(self) -> bool:
         """Whether that is at least half of what has arrived since they were told."""
-        told = self._acknowledged
-        owed = self._standing.low - told
+        owed = self.owed
         if owed <= 0:
             return False
-        if self._single is not None:
-            return 2 * owed >= self._single.expected - told
-        return 2 * owed >= max(edge.expected for edge in self.intake.edges.values()) - told
+        under_way = max([edge.expected for edge in self.intake.edges.values()]) - self._acknowledged
+        return 2 * owed >= under_way
 
     def acknowledge(self) -> None:
         """Tell the producers how far everything has ended."""

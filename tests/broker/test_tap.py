@@ -17,6 +17,7 @@ from camagick_broker.listener import BusKilled, Heard, Listener
 from camagick_broker.port import Port
 from camagick_broker.refusals import Refusals
 from camagick_broker.running import Card, Member, write
+from camagick_broker.sizes import size_of
 from camagick_broker.tap import Tap
 from camagick_broker.tapping import Tally, stamped, topic_of
 from camagick_broker.wire import Head, Kind, pack
@@ -49,6 +50,10 @@ def broker(card: Card) -> Iterator[Served]:
         served.stop()
 
 
+def to_consumers(frames: list[Any]) -> ToConsumers:
+    return ToConsumers(frames, size_of(frames))
+
+
 class Tapped:
     """An actor that is nothing but a tap."""
 
@@ -60,10 +65,10 @@ class Tapped:
         self.tap.open()
 
     def send(self, seq: int, value: Any = 0.0) -> None:
-        self.tap.offer(ToConsumers(frames_of(1, seq, value)))
+        self.tap.offer(to_consumers(frames_of(1, seq, value)))
 
     def end(self, seq: int) -> None:
-        self.tap.offer(ToConsumers([pack(Head(Kind.END, RUN, 1, 1, seq))]))
+        self.tap.offer(to_consumers([pack(Head(Kind.END, RUN, 1, 1, seq))]))
 
     def closes(self) -> bool:
         self.tap.watch(time.monotonic())

@@ -119,8 +119,8 @@ class HandOver:
 
     def passed(self, seq: int) -> None:
         """Send on that an iteration is another worker's; there is no journal, being repeatable."""
-        self.row.made = seq + 1
-        self._call("sent", seq, passed(self._wiring, seq) if self._wiring.consumers else [])
+        self._words[MADE] = seq + 1
+        self._call("sent", seq, passed(self._wiring, seq) if self._sends else [])
 
     def is_due(self, *, idle: bool) -> bool:
         """Tell whether it is time to commit; `idle` says that nothing else is to do."""

@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ SOCKETS_FAILED = 70
 NOT_STARTED = 3
 #: So many new objects before the garbage is collected: messages are made and dropped, in no cycles.
 _GARBAGE = 20_000
+#: Seconds between two chances for the other thread while one is busy in Python.
+_SWITCH_S = 0.0005
 
 
 class Host:
@@ -85,6 +88,7 @@ class Host:
 
     def settle_in(self) -> None:
         """Get ready for the work of this process, and obey signals."""
+        sys.setswitchinterval(_SWITCH_S)
         gc.freeze()  # what was there before the fork is there for good: do not look at it again
         gc.set_threshold(_GARBAGE, 20, 20)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -131,19 +135,18 @@ class Host:
                 return False
         return True
 
-    def passes(self, seq: int) -> bool:
-        """Leave an iteration that is another worker's to it; tell whether it was one."""
+    def excepts(self, seq: int, joined: Joined | None) -> bool:
+        """Do without the processor what is another worker's, or kills it; tell whether it was."""
         share = self._assignment.share
-        if share is None or share.has(seq):
+        if share is not None and not share.has(seq):
+            self.hand_over.passed(seq)
+        elif seq in self._assignment.poison:
+            self._set_aside(seq, joined)
+        else:
             return False
-        self.hand_over.passed(seq)
         return True
 
-    def is_poison(self, seq: int) -> bool:
-        """Tell whether an iteration has killed this actor too often."""
-        return seq in self._assignment.poison
-
-    def set_aside(self, seq: int, joined: Joined | None) -> bool:
+    def _set_aside(self, seq: int, joined: Joined | None) -> None:
         """Keep an iteration that kills this actor, and go on without it."""
         given = Given.nothing()
         try:
@@ -153,7 +156,6 @@ class Host:
             kept = f"nowhere: {error}"
         self.failures.set_aside(seq, kept)
         self.hand_over.nothing(seq, given)
-        return True
 
     def go_on_after(self, error: Exception, seq: int, joined: Joined | None) -> bool:
         """Do what was asked for when the processor raises; tell whether to go on."""

@@ -110,11 +110,8 @@ class PlainHost(Host):
 
     def _iterate(self, seq: int, joined: Joined | None) -> bool:
         """Do one iteration; tell whether there may be another."""
-        if self.is_exceptional:
-            if self.passes(seq):
-                return True
-            if self.is_poison(seq):
-                return self.set_aside(seq, joined)
+        if self.is_exceptional and self.excepts(seq, joined):
+            return True
         try:
             given = self.read(joined)
             if joined is not None and self.waits:

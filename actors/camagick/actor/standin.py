@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 #: Seconds that a call may last before the sockets are served beside it.
 PATIENCE_S = 0.02
-#: Seconds between two chances for another thread while one is busy in Python.
-SWITCH_S = 0.0005
 _TURN_S = 0.5
 
 

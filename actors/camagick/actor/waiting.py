@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from camagick.actor.host import NOT_STARTED, Host
-from camagick.actor.standin import SWITCH_S
 from camagick.processor import ProcessorBase
 from camagick_broker.edges import Joined
 from camagick_broker.protocol import Permit, Stop
@@ -59,7 +57,6 @@ class WaitingHost(Host):
             return runner.run(self._run())
 
     async def _run(self) -> int:
-        sys.setswitchinterval(SWITCH_S)
         self.settle_in()
         self._thread.start()
         try:
@@ -120,10 +117,8 @@ class WaitingHost(Host):
 
     async def _iterate(self, seq: int, joined: Any) -> bool:
         """Do one iteration; tell whether there may be another."""
-        if self.passes(seq):
+        if self.is_exceptional and self.excepts(seq, joined):
             return True
-        if self.is_poison(seq):
-            return self.set_aside(seq, joined)
         try:
             given = self.read(joined)
             if joined is not None and self.waits:
