@@ -27,8 +27,13 @@ class LoopSide:
         self._said: dict[tuple[int, Kind], int] = {}
 
     def say(self, head: int, kind: Kind, seq: int) -> None:
-        """Say something to another head."""
-        self._said[head, kind] = seq
+        """Say something to another head.
+
+        What is repeated later never gets less than what was said: the successor of a gate says
+        how far it came once it runs, which may be after it has said more.
+        """
+        said = self._said.get((head, kind), seq)
+        self._said[head, kind] = min(said, seq) if kind is Kind.STOP else max(said, seq)
         self._post.loop(head, kind, seq)
 
     def repeat(self) -> None:

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from camagick_broker.loopside import LoopSide
+from camagick_broker.post import Post
+from camagick_broker.wire import Kind, unpack
 from tests.broker.test_protocol import MOST, PIPES, build, pipes
 
 if TYPE_CHECKING:
-    from camagick_broker.wire import Kind
     from tests.broker.network import Network
 
 #: With how many chances to repair something a run has to get on.
@@ -90,6 +92,20 @@ def test_whatever_is_lost_comes_in_the_end(name, count, window, kills, data):
     network.faults = faults
     run(network, data, kills)
     everything_once(network, count)
+
+
+def test_what_a_successor_repeats_is_never_less_than_it_said():
+    # A gate may join before it runs; then it says how far it was when it began.
+    wiring = build("three heads", count=3).nodes[4].wiring
+    post = Post(wiring)
+    side = LoopSide(wiring, post)
+    for kind, seqs, last in ((Kind.LEFT, (2, 1), 2), (Kind.STOP, (2, 3), 2)):
+        for seq in seqs:
+            side.say(1, kind, seq)
+        post.effects.clear()
+        side.repeat()
+        said = {head.kind: head.seq for head in (unpack(e.frame)[0] for e in post.effects)}
+        assert said[kind] == last
 
 
 @pytest.mark.parametrize("name", sorted(PIPES))
