@@ -8,7 +8,7 @@ JOBS ?= 2
 RUNS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check lint types layers spelling format bench bench-full fuzz soak build clean
+.PHONY: help demo setup test long check lint types layers spelling format bench bench-full fuzz soak build clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## */\1\t/p' Makefile | expand -t 12
@@ -20,6 +20,9 @@ setup: $(VENV)/.setup ## an editable install with every tool and the tests' EPIC
 
 test: $(VENV)/.setup ## all tests, against real EPICS servers and clients
 	$(BIN)/python -m pytest -n $(JOBS)
+
+long: $(VENV)/.setup ## tests that take minutes each, or need root: network namespaces, a minute at 1 kHz
+	$(BIN)/python -m pytest -n $(JOBS) -m long
 
 check: lint types layers spelling test ## what CI runs
 
@@ -72,7 +75,7 @@ $(VENV)/.demo: $(VENV)/.venv pyproject.toml
 	@touch $@
 
 $(VENV)/.setup: $(VENV)/.venv pyproject.toml
-	$(PIP) --editable '.[compression,epics,eval,hdf5,metrics,plot,top,zarr]' --group dev --group servers
+	$(PIP) --editable '.[bluesky,compression,epics,eval,hdf5,libca,metrics,ophyd,plot,pva,tango,tiff,top,zarr]' --group dev --group servers
 	@touch $@ $(VENV)/.demo
 
 # Debian packs venv apart from Python.
