@@ -44,6 +44,9 @@ Examples:
   caspy -ls                       what is running; -top BUS, -stop BUS
 """
 
+#: A shell asks what could be typed next, see `caspy.complete`.
+COMPLETE = "CASPY_COMPLETE"
+
 _FORMATS = click.Choice(command_line.OPTIONS["plan"].choices)
 
 
@@ -58,6 +61,7 @@ class _Window(click.ParamType):  # type: ignore[type-arg]
 
 _FROM_0, _FROM_1 = click.IntRange(min=0), click.IntRange(min=1)
 _SECONDS = click.FloatRange(min=0, min_open=True)
+_SHELLS = click.Choice(("bash", "zsh", "fish"))
 _ON_ERROR = click.Choice(("stop", "skip", "restart"))
 _EXPECTED = {
     "plan": "one of text, dot, mermaid, json",
@@ -66,6 +70,7 @@ _EXPECTED = {
     "restart": "a whole number from 0 on",
     "hang": "a number of seconds, more than 0",
     "on-error": "one of stop, skip, restart",
+    "completion": "one of bash, zsh, fish",
 }
 
 
@@ -105,6 +110,7 @@ class _Launcher(click.Command):
 )
 @click.option("-version", is_flag=True, help="Print the version.")
 @click.option("-list-all", is_flag=True, help="List all sources, pipes, sinks and flows.")
+@click.option("-completion", type=_SHELLS, help="Print what makes the Tab key of a shell work.")
 @click.option("-save", metavar="FILE", help="Write the recipe as YAML ('-': here); run nothing.")
 @click.option("-yaml", metavar="FILE", help="Take the pipes from a file ('-': standard input).")
 @click.option("-plan", type=_FORMATS, help="Show actors, edges and window; run nothing.")
@@ -134,6 +140,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 is a normal end, 1 a run that failed, 2 a command line that makes no sense.
     """
     line = list(sys.argv[1:] if argv is None else argv)
+    if argv is None and COMPLETE in os.environ:
+        return _complete(os.environ[COMPLETE])
     try:
         code = _run(line or ["-h"])
         sys.stdout.flush()
@@ -147,6 +155,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return code if line else 2
+
+
+def _complete(line: str) -> int:
+    """Answer a shell whose user has pressed the Tab key."""
+    from caspy.complete import answer
+
+    options = {
+        param.opts[0].lstrip("-"): param.help or ""
+        for param in _caspy.params
+        if isinstance(param, click.Option)
+    }
+    print(answer(line, options), end="")
+    return 0
 
 
 def _run(line: list[str]) -> int:
@@ -184,6 +205,11 @@ class _Session:
             from caspy.describe import list_all
 
             print(list_all(), end="")
+            return 0
+        if self._options["completion"] is not None and not self._problems:
+            from caspy.shells import SCRIPTS
+
+            print(SCRIPTS[self._options["completion"]], end="")
             return 0
         for name in ("ls", "top", "stop"):
             if self._options[name] is not None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from caspy.parse import Asked
 
-_TITLES: dict[Role, str] = {
+TITLES: dict[Role, str] = {
     "source": "Sources, where data comes from",
     "pipe": "Pipes, what is done to it",
     "sink": "Sinks, where it goes",
@@ -34,7 +34,7 @@ def describe(role: Role, name: str) -> str:
     parts = [
         _heading(f'The {role} "{name}"'),
         inspect.getdoc(cls) or "No description.",
-        _call(role, name, known),
+        call(role, name, known),
     ]
     setup = cls.__init__.__doc__ if "__init__" in vars(cls) else None
     if setup:
@@ -73,7 +73,7 @@ def describe_flow(kind: Kind) -> str:
 def list_all() -> str:
     """Return one line for each processor there is, by role."""
     blocks = []
-    for role, title in _TITLES.items():
+    for role, title in TITLES.items():
         found = catalogue.entries(role)
         lines = [(flag(role, name), _summary(entry)) for name, entry in found.items()]
         blocks.append(_block(title, lines))
@@ -105,7 +105,7 @@ def _heading(text: str) -> str:
     return f"{text}\n{'=' * len(text)}"
 
 
-def _call(role: Role, name: str, known: list[inspect.Parameter]) -> str:
+def call(role: Role, name: str, known: list[inspect.Parameter]) -> str:
     """Return how the processor is written on the command line."""
     return " ".join([f"    {flag(role, name)}", *map(_argument, known)])
 
@@ -121,7 +121,7 @@ def _argument(one: inspect.Parameter) -> str:
 
 def _table(known: list[inspect.Parameter]) -> str:
     """Return name, type and default of every argument, in columns."""
-    rows = [(_name(one), _type(one), _default(one)) for one in known]
+    rows = [(_name(one), _type(one), default_of(one)) for one in known]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     lines = [f"    {name:{widths[0]}}  {kind:{widths[1]}}  {rest}" for name, kind, rest in rows]
     return "\n".join(["Arguments:", *(line.rstrip() for line in lines)])
@@ -141,7 +141,7 @@ def _type(one: inspect.Parameter) -> str:
     return inspect.formatannotation(one.annotation).replace("typing.", "")
 
 
-def _default(one: inspect.Parameter) -> str:
+def default_of(one: inspect.Parameter) -> str:
     if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
         return "any number"
     if one.default is one.empty:

@@ -185,7 +185,7 @@ class _Parser:
             self._pop()
 
     def _processor(self, word: Word) -> None:
-        role, name = _role_and_name(word.text)
+        role, name = role_and_name(word.text)
         step = _OpenStep(role, name, word.at)
         self._last = step
         if not name:
@@ -236,8 +236,8 @@ class _Parser:
             step.workers = int(value)
 
 
-def _role_and_name(text: str) -> tuple[Role, str]:
-    """Split ``--from-epics`` into its role and name."""
+def role_and_name(text: str) -> tuple[Role, str]:
+    """Split the word that names a processor, ``--from-epics``, into its role and name."""
     for prefix, role in (("--from", "source"), ("--to", "sink")):
         if text == prefix or text.startswith(f"{prefix}-"):
             return role, text[len(prefix) + 1 :]  # type: ignore[return-value]

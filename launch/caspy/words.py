@@ -51,6 +51,7 @@ OPTIONS = {
     "help": Takes(),
     "version": Takes(),
     "list-all": Takes(),
+    "completion": Takes("always"),
     "save": Takes("perhaps", "-"),
     "yaml": Takes("always"),
     "plan": Takes("perhaps", "text", ("text", "dot", "mermaid", "json")),
