@@ -75,7 +75,7 @@ $(VENV)/.demo: $(VENV)/.venv pyproject.toml
 	@touch $@
 
 $(VENV)/.setup: $(VENV)/.venv pyproject.toml
-	$(PIP) --editable '.[bluesky,compression,epics,eval,hdf5,libca,metrics,ophyd,plot,pva,tango,tiff,top,zarr]' --group dev --group servers
+	$(PIP) --editable '.[bluesky,compression,epics,eval,hdf5,libca,metrics,ophyd,plot,pva,tango,tiff,top,web,zarr]' --group dev --group servers
 	@touch $@ $(VENV)/.demo
 
 # Debian packs venv apart from Python.

@@ -125,6 +125,7 @@ class _Launcher(click.Command):
 @click.option("-on-error", type=_ON_ERROR, default="stop", help="When a processor fails (stop).")
 @click.option("-stats", metavar="FILE", help="Write statistics as JSON lines ('-': here).")
 @click.option("-metrics", metavar="PORT", help="Serve metrics to Prometheus at [HOST:]PORT.")
+@click.option("-web", metavar="[BUS|PORT]", help="Serve a running bus, or this run, as a page.")
 @click.option("-ls", metavar="[BUS]", help="List running buses, or the actors of one.")
 @click.option("-top", metavar="[BUS]", help="Watch a running bus: rates, queues, losses.")
 @click.option("-stop", metavar="BUS", help="Drain and end a running bus.")
@@ -211,13 +212,18 @@ class _Session:
 
             print(SCRIPTS[self._options["completion"]], end="")
             return 0
-        for name in ("ls", "top", "stop"):
-            if self._options[name] is not None:
+        for name in ("ls", "top", "stop", "web"):
+            if self._options[name] is not None and not (name == "web" and self._has_pipe):
                 return self._visit(name, self._options[name])
         pipes = self._recipe()
         if pipes is None:
             return 0
         return self._execute(self._build(pipes))
+
+    @property
+    def _has_pipe(self) -> bool:
+        """Whether there is something to run."""
+        return bool(self._words) or self._options["yaml"] is not None
 
     def _visit(self, what: str, bus: str) -> int:
         """Look at a bus that is running, or end it."""
@@ -300,7 +306,7 @@ class _Session:
         from caspy.policy import Policy
 
         policy = Policy(options["restart"], options["hang"], options["on_error"])
-        watchers = [make for make in map(self._watcher, ("metrics", "stats")) if make is not None]
+        watchers = [make for make in map(self._watcher, ("metrics", "stats", "web")) if make is not None]
         try:
             return int(execute(plan, policy, watchers))
         except PlanError as error:
@@ -314,7 +320,10 @@ class _Session:
         from caspy import watchers
 
         try:
-            return {"stats": watchers.statistics, "metrics": watchers.metrics}[name](value)
+            make = {
+                "stats": watchers.statistics, "metrics": watchers.metrics, "web": watchers.page,
+            }  # fmt: skip
+            return make[name](value)
         except PlanError as error:
             raise _Wrong([Problem(str(error), self._at[name])]) from error
 

@@ -11,8 +11,13 @@ from caspy.stop import CannotStop
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+
+class CannotShow(Exception):
+    """There is nothing to show a bus with."""
+
+
 #: What a user can mend.
-ERRORS = (AddressError, CannotStop)
+ERRORS = (AddressError, CannotStop, CannotShow)
 
 
 def ls(bus: str) -> int:
@@ -42,4 +47,20 @@ def stop(bus: str) -> int:
     return code
 
 
-VISITS: dict[str, Callable[[str], int]] = {"ls": ls, "top": top, "stop": stop}
+def web(bus: str) -> int:
+    """Serve a bus as a page at a free port, until Ctrl-C; return the exit code."""
+    from camagick_broker.running import find
+    from caspy.catalogue import is_installed
+
+    card = find(bus)
+    if not is_installed("aiohttp"):
+        raise CannotShow("-web needs aiohttp: pip install '.[web]'")
+    from camagick.tools.listening import listen
+    from caspy.web import serve
+
+    listening = listen("0")
+    print(f"{card.bus}: http://127.0.0.1:{listening.getsockname()[1]}/", flush=True)
+    return serve(card, listening)
+
+
+VISITS: dict[str, Callable[[str], int]] = {"ls": ls, "top": top, "stop": stop, "web": web}

@@ -8,12 +8,12 @@ nor their sockets.
 from __future__ import annotations
 
 import os
-import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from caspy.errors import PlanError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from camagick_broker.running import Card
@@ -77,7 +77,7 @@ def metrics(address: str) -> Watcher:
 
     if not is_installed("prometheus_client"):
         raise PlanError("-metrics needs prometheus_client: pip install '.[metrics]'")
-    listening = _listen(address)
+    listening = _listening(address)
 
     def serve(card: Card) -> int:
         from caspy.metrics import serve as work
@@ -87,19 +87,33 @@ def metrics(address: str) -> Watcher:
     return Watcher("metrics", serve, listening.close)
 
 
-def _listen(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    if not port.isascii() or not port.isdigit() or not 0 <= int(port) < 65536:
-        raise PlanError(f'"{address}" is neither PORT nor HOST:PORT')
-    host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+def page(address: str) -> Watcher:
+    """Return what serves the run as a page at PORT of the loopback, or at HOST:PORT.
+
+    Raises
+    ------
+    PlanError
+        When nobody can listen there, or the library is missing.
+    """
+    from caspy.catalogue import is_installed
+
+    if not is_installed("aiohttp"):
+        raise PlanError("-web needs aiohttp: pip install '.[web]'")
+    listening = _listening(address)
+
+    def serve(card: Card) -> int:
+        from caspy.web import serve as work
+
+        return work(card, listening)
+
+    return Watcher("page", serve, listening.close)
+
+
+def _listening(address: str) -> socket.socket:
+    from camagick.errors import BadOption
+    from camagick.tools.listening import listen
+
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, int(port)))
-        listening.listen(16)
-    except OSError as error:
-        listening.close()
-        reason = error.strerror or error
-        raise PlanError(f"cannot listen at port {port} of {host}: {reason}") from None
-    return listening
+        return listen(address)
+    except BadOption as error:
+        raise PlanError(str(error)) from None

@@ -64,6 +64,7 @@ OPTIONS = {
     "ls": Takes("perhaps"),
     "top": Takes("perhaps"),
     "stop": Takes("always"),
+    "web": Takes("perhaps"),
     "stats": Takes("always"),
     "metrics": Takes("always"),
 }

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from camagick.processor import EndOfData, ProcessorBase, Role
 from camagick.tools.canvas import NoWindow, Paper, Window, save, wants_window
 from camagick.tools.panels import KINDS, Board, History, kind_of
 from camagick.tools.url import BadUrl, Template
+
+if TYPE_CHECKING:
+    from camagick.tools.webplot import WebPlot
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +50,9 @@ class Processor(ProcessorBase):
         picture replaces the one before.
     Hz : float, default 10
         How many times a second to draw at most.
+    web : str, default ''
+        Show it as a page in a browser instead of a window, at this port of the
+        loopback, or at HOST:PORT. Anybody who reaches that port can look.
     **panels : str
         For a tag, what to show it as: ``auto``, ``line``, ``image``,
         ``history`` or ``text``, where its values allow it.
@@ -56,6 +62,10 @@ class Processor(ProcessorBase):
     A spectrum, live::
 
         caspy --from-epics EXAMPLE:jedda --to-plot
+
+    In a browser at http://127.0.0.1:8080/::
+
+        caspy --from-epics EXAMPLE:jedda --to-plot web=8080
 
     As an image, into a file that a web page shows, once a second::
 
@@ -69,8 +79,12 @@ class Processor(ProcessorBase):
     requires: ClassVar[tuple[str, ...]] = ("matplotlib",)
     extra: ClassVar[str] = "plot"
 
-    def __init__(self, *, file: str = "", Hz: float = 10.0, **panels: str) -> None:  # noqa: N803
+    def __init__(
+        self, *, file: str = "", Hz: float = 10.0, web: str = "", **panels: str  # noqa: N803
+    ) -> None:
         self._file = _picture(str(file or ""))
+        self._web = str(web or "")
+        self._page: WebPlot | None = None
         try:
             self._period = 1.0 / float(Hz)
         except (TypeError, ValueError, ZeroDivisionError):
@@ -90,7 +104,15 @@ class Processor(ProcessorBase):
         self._drawing: asyncio.Task[None] | None = None
 
     async def startup(self) -> None:
-        """Open the window and start to draw."""
+        """Open the window, or the page, and start to draw."""
+        if self._web:
+            from camagick.tools.webplot import WebPlot
+
+            self._page = WebPlot(self._web, self._period)
+            await self._page.open()
+            log.info('msg="a page shows it" url=%s', self._page.url)
+            if self._file is None:
+                return
         try:
             import matplotlib  # noqa: F401, ICN001 - only whether it is there
         except ImportError:
@@ -102,7 +124,10 @@ class Processor(ProcessorBase):
         self._drawing = asyncio.get_running_loop().create_task(self._draw_on())
 
     async def shutdown(self) -> None:
-        """Draw what is not yet drawn, and close the window."""
+        """Draw what is not yet drawn, and close the window and the page."""
+        page, self._page = self._page, None
+        if page is not None:
+            await page.close()
         drawing, self._drawing = self._drawing, None
         if drawing is None:
             return
@@ -123,6 +148,10 @@ class Processor(ProcessorBase):
         if self._drawing is not None and self._drawing.done():
             self._drawing.result()
         given = Data.of(data)
+        if self._page is not None:
+            self._page.show(given, self.seq)
+            if self._canvas is None:
+                return
         for tag, value in given.items():
             # On the bus a copy is handed over; in one process the array is still its maker's.
             alone = self.placement.run_dir or not isinstance(value, np.ndarray)
@@ -134,7 +163,7 @@ class Processor(ProcessorBase):
     def _open(self) -> Paper:
         """Return a window where one can be had, else something to draw on."""
         backend = os.environ.get("MPLBACKEND", "").lower()
-        if backend == "agg" or (self._file and not wants_window()):
+        if backend == "agg" or (self._file and (self._web or not wants_window())):
             return Paper()
         if not wants_window():
             log.warning('msg="no display: nothing to show; file=plot.png draws to a file"')

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from camagick.errors import BadOption, MissingExtra
+from camagick.errors import MissingExtra
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Awaitable, Callable
 
 _TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
@@ -25,31 +25,6 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
-
-
-def listening(address: str) -> socket.socket:
-    """Return a socket that listens at PORT of the loopback, or at HOST:PORT.
-
-    Raises
-    ------
-    BadOption
-        When it is no such address, or nobody can listen there.
-    """
-    host, _, port = address.rpartition(":")
-    if not (port.isascii() and port.isdigit() and int(port) < 65536):
-        raise BadOption(f'web: "{address}" is neither PORT nor HOST:PORT')
-    host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind((host, int(port)))
-        found.listen(64)
-    except OSError as error:
-        found.close()
-        reason = error.strerror or error
-        raise BadOption(f"web: cannot listen at port {port} of {host}: {reason}") from None
-    return found
 
 
 class Feed:

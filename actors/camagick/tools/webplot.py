@@ -1,0 +1,86 @@
+"""The newest data as a page in a browser: what ``--to-plot web=`` does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from camagick.errors import BadOption
+from camagick.tools.listening import listen
+from camagick.tools.webframes import pack
+from camagick.tools.webserver import Feed, Site
+
+if TYPE_CHECKING:
+    from camagick.data import Data
+
+
+class WebPlot:
+    """Serves a page; a browser is sent what is newest, at most so often.
+
+    Parameters
+    ----------
+    address
+        PORT of the loopback, or HOST:PORT.
+    period_s
+        Seconds between two pictures, at least.
+
+    Raises
+    ------
+    BadOption
+        When nobody can listen there.
+    """
+
+    def __init__(self, address: str, period_s: float) -> None:
+        self._period = period_s
+        self._site = Site("plot.html")
+        try:
+            self._socket = listen(address)
+        except BadOption as error:
+            raise BadOption(f"plot: web: {error}") from None
+        self._feed = Feed()
+        self._site.add_feed("/live", self._open)
+        self._data: Data | None = None
+        self._seq = 0
+        self._arrived = asyncio.Event()
+        self._sending: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where a browser finds it."""
+        host, port = self._socket.getsockname()[:2]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+    async def _open(self, _: object) -> tuple[Feed, None]:
+        self._arrived.set()  # who comes late is shown what there is
+        return self._feed, None
+
+    async def open(self) -> None:
+        """Begin to serve."""
+        await self._site.open(self._socket)
+        # Owned by this object: cancelled in close().
+        self._sending = asyncio.get_running_loop().create_task(self._send())
+
+    def show(self, data: Data, seq: int) -> None:
+        """Note the newest data; it is packed when somebody listens and its time has come."""
+        self._data, self._seq = data, seq
+        self._arrived.set()
+
+    async def _send(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            if self._data is not None and self._feed.listeners:
+                self._feed.put(pack(self._data, self._seq))
+                await asyncio.sleep(self._period)
+
+    async def close(self) -> None:
+        """Hang up on everybody."""
+        if self._sending is not None:
+            self._sending.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sending
+            if self._data is not None:
+                self._feed.put(pack(self._data, self._seq))  # the last one stays on the screen
+                await asyncio.sleep(0)
+        await self._site.close()
