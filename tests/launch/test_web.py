@@ -1,0 +1,171 @@
+"""The pages of a bus and of a plot: what a browser is sent, and who is sent nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers.ioc import free_port
+
+aiohttp = pytest.importorskip("aiohttp")
+
+CASPY = str(Path(sys.executable).with_name("caspy"))
+DEADLINE_S = 30.0
+
+
+class Page:
+    """A caspy that serves a page, until the test is over."""
+
+    def __init__(self, *words: str) -> None:
+        self.process = subprocess.Popen([CASPY, *words], stdout=subprocess.PIPE, text=True)
+
+    def close(self) -> int:
+        self.process.terminate()
+        code = self.process.wait(DEADLINE_S)
+        self.process.communicate()
+        return code
+
+
+@pytest.fixture
+def bus(request):
+    """Return the port of the page of a run."""
+    with free_port() as port:
+        pipe = ["--from-scratch", "counter", "n=1", "line=64", "rate=50", "--npfun", "max"]
+        words = request.param if hasattr(request, "param") else []
+        page = Page("-bus", "webbed", "-web", str(port), *pipe, *(words or ["--to-summary"]))
+        try:
+            yield port
+        finally:
+            assert page.close() == 0
+
+
+@pytest.fixture
+def plot():
+    with free_port() as port:
+        pipe = ["--from-scratch", "counter", "n=1", "line=64", "rate=50"]
+        page = Page(*pipe, "--to-plot", f"web={port}")
+        try:
+            yield port
+        finally:
+            assert page.close() == 0
+
+
+async def answered(session: Any, url: str, **options: Any) -> Any:
+    """Get a page, of a server that may just be starting."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                return await session.get(url, **options)
+            except aiohttp.ClientConnectorError:
+                await asyncio.sleep(0.05)
+
+
+async def messages(session: Any, url: str, count: int) -> list[Any]:
+    """Return what a page is sent that asks for one message after the other."""
+    found = []
+    async with asyncio.timeout(DEADLINE_S), session.ws_connect(url) as channel:
+        while len(found) < count:
+            found.append((await channel.receive()).data)
+            await channel.send_str("next")
+    return found
+
+
+def header(message: bytes) -> Any:
+    return json.loads(message[4 : 4 + int.from_bytes(message[:4], "little")])
+
+
+def test_a_bus_as_a_page(bus):
+    async def look() -> None:
+        root = f"http://127.0.0.1:{bus}"
+        async with aiohttp.ClientSession() as session:
+            page = await answered(session, f"{root}/")
+            assert "/bus.js" in await page.text()
+            for name in ("bus.js", "panels.js", "style.css"):
+                assert (await session.get(f"{root}/{name}")).status == 200
+            about = await (await session.get(f"{root}/bus")).json()
+            assert about["bus"] == "webbed"
+            assert [one["inputs"] for one in about["actors"]] == [[], [1], [2]]
+            *_, last = await messages(session, f"{root}/live", 2)
+            rows = json.loads(last)["rows"]
+            assert [row["number"] for row in rows] == [1, 2, 3]
+            first, second = map(header, await messages(session, f"{root}/tap/1", 2))
+            assert {tag["tag"]: tag["kind"] for tag in first["tags"]} == {
+                "n": "number", "line": "line",
+            }  # fmt: skip
+            assert second["tags"][0]["value"] > first["tags"][0]["value"]
+            (refused,) = await messages(session, f"{root}/tap/99", 1)
+            assert "99" in refused
+
+    asyncio.run(look())
+
+
+def test_other_pages_and_other_names_are_refused(bus):
+    async def look() -> None:
+        root = f"http://127.0.0.1:{bus}"
+        async with aiohttp.ClientSession() as session:
+            assert (await answered(session, f"{root}/")).status == 200
+            for wrong in ({"Origin": "http://elsewhere.org"}, {"Host": "elsewhere.org"}):
+                assert (await session.get(f"{root}/bus", headers=wrong)).status == 403
+                with pytest.raises(aiohttp.WSServerHandshakeError):
+                    await session.ws_connect(f"{root}/live", headers=wrong)
+            right = {"Origin": root}
+            assert (await session.get(f"{root}/bus", headers=right)).status == 200
+
+    asyncio.run(look())
+
+
+def test_who_asks_for_nothing_more_is_sent_nothing_more(plot):
+    async def look() -> None:
+        url = f"http://127.0.0.1:{plot}"
+        async with aiohttp.ClientSession() as session:
+            assert "/plot.js" in await (await answered(session, f"{url}/")).text()
+            async with session.ws_connect(f"{url}/live") as silent:
+                first = header((await silent.receive(DEADLINE_S)).data)
+                # Others are served all the while.
+                seen = [header(one)["seq"] for one in await messages(session, f"{url}/live", 5)]
+                assert seen == sorted(set(seen))
+                await silent.send_str("next")
+                second = header((await silent.receive(DEADLINE_S)).data)
+                assert second["seq"] >= seen[-1] > first["seq"]
+
+    asyncio.run(look())
+
+
+def test_visiting_a_bus(bus):
+    page = Page("-web", "webbed")
+    try:
+        assert page.process.stdout is not None
+        line = page.process.stdout.readline()
+        assert line.startswith("webbed: http://127.0.0.1:")
+        url = line.split()[1]
+
+        async def look() -> None:
+            async with aiohttp.ClientSession() as session:
+                assert (await (await answered(session, f"{url}bus")).json())["bus"] == "webbed"
+
+        asyncio.run(look())
+    finally:
+        assert page.close() == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-web", "nobody"], "nobody"),
+        (["-web", "x", "--from-scratch", "n=1", "--to-summary"], "neither PORT nor HOST:PORT"),
+        (["--from-scratch", "counter", "n=1", "--to-plot", "web=x"], "neither PORT nor HOST:PORT"),
+    ],
+)
+def test_what_cannot_be_served_is_said(words, said):
+    done = subprocess.run(
+        [CASPY, *words], capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
