@@ -8,7 +8,7 @@ JOBS ?= 2
 RUNS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test long check lint types layers spelling format bench bench-full fuzz soak build clean
+.PHONY: help demo setup test long check lint types layers spelling format bench bench-full docs fuzz soak build clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## */\1\t/p' Makefile | expand -t 12
@@ -55,6 +55,10 @@ soak: $(VENV)/.setup ## 200 runs disturbed at random: half an hour to an hour; R
 fuzz: $(VENV)/.setup ## hostile messages at random for a minute; FUZZ_SECONDS=600 for longer
 	$(BIN)/python -m tests.fuzz_wire $(or $(FUZZ_SECONDS),60)
 
+docs: $(VENV)/.docs ## the documentation as a site in build/site, and its pages made from the code
+	$(BIN)/python -m caspy.manual docs/processors
+	$(BIN)/python -m mkdocs build --quiet
+
 build: $(VENV)/.setup ## sdist and wheel in dist/
 	$(PIP) build
 	$(BIN)/python -m build --outdir dist
@@ -77,6 +81,10 @@ $(VENV)/.demo: $(VENV)/.venv pyproject.toml
 $(VENV)/.setup: $(VENV)/.venv pyproject.toml
 	$(PIP) --editable '.[bluesky,compression,epics,eval,hdf5,libca,metrics,ophyd,plot,pva,tango,tiff,top,web,zarr]' --group dev --group servers
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.docs: $(VENV)/.setup
+	$(PIP) --group docs
+	@touch $@
 
 # Debian packs venv apart from Python.
 .PHONY: debian-venv
