@@ -112,15 +112,20 @@ def _install(peer: Peer, python: str, where: Path) -> Path:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=_INSTALL_S)
     if not (where / "bin" / peer.program).exists():
         raise subprocess.SubprocessError(f"there is no {peer.program} in it")
-    (where / ".complete").write_text(" ".join(peer.requirements))
+    (where / ".complete").write_text(_mark(where, peer))
     return where / "bin"
 
 
 def _complete(where: Path, peer: Peer) -> bool:
     try:
-        return (where / ".complete").read_text() == " ".join(peer.requirements)
+        return (where / ".complete").read_text() == _mark(where, peer)
     except FileNotFoundError:
         return False
+
+
+def _mark(where: Path, peer: Peer) -> str:
+    """Return what a finished environment says; it cannot be moved, so its place is a part of it."""
+    return "\n".join([str(where), *peer.requirements])
 
 
 def _last_line(error: subprocess.SubprocessError) -> str:
