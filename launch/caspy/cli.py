@@ -306,7 +306,9 @@ class _Session:
         from caspy.policy import Policy
 
         policy = Policy(options["restart"], options["hang"], options["on_error"])
-        watchers = [make for make in map(self._watcher, ("metrics", "stats", "web")) if make is not None]
+        watchers = [
+            make for make in map(self._watcher, ("metrics", "stats", "web")) if make is not None
+        ]
         try:
             return int(execute(plan, policy, watchers))
         except PlanError as error:

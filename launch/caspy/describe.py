@@ -142,6 +142,7 @@ def _type(one: inspect.Parameter) -> str:
 
 
 def default_of(one: inspect.Parameter) -> str:
+    """Return how an argument's default is shown."""
     if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
         return "any number"
     if one.default is one.empty:

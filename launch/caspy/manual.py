@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from caspy.docstring import Parameter, parameters, sections
 from caspy.recipe import BRACKETS, Role, flag
 
 if TYPE_CHECKING:
+    import inspect
     from collections.abc import Iterator
 
 _MADE = "<!-- Made by `make docs` from the code: change the docstring, not this page. -->\n"
@@ -48,9 +48,8 @@ def index() -> str:
     for role, title in TITLES.items():
         text.append(f"## {title}\n\n| processor | what it does |\n|---|---|")
         for name, entry in catalogue.entries(role).items():
-            text.append(
-                f"| [`{flag(role, name)}`]({page_name(role, name)}) | {catalogue.info(entry).summary} |"
-            )
+            link = f"[`{flag(role, name)}`]({page_name(role, name)})"
+            text.append(f"| {link} | {catalogue.info(entry).summary} |")
         text.append("")
     for kind in BRACKETS:
         heading, _, body = describe_flow(kind).partition("\n")

@@ -42,7 +42,15 @@ compdef _caspy caspy
 
 _FISH = r"""# caspy in fish: put this line into ~/.config/fish/config.fish
 #   caspy -completion fish | source
-complete -c caspy -a '(CASPY_COMPLETE=(commandline -cp) caspy 2>/dev/null)'
+function __caspy
+    set -l rows (CASPY_COMPLETE=(commandline -cp) caspy 2>/dev/null)
+    if set -q rows[1]
+        printf '%s\n' $rows
+    else
+        __fish_complete_path (commandline -ct)
+    end
+end
+complete -c caspy -f -a '(__caspy)'
 """
 
 SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}

@@ -77,9 +77,7 @@ async def _present(feed: Feed) -> tuple[Feed, None]:
     return feed, None
 
 
-def _watch(
-    card: Card, feed: Feed, loop: asyncio.AbstractEventLoop, left: threading.Event
-) -> None:
+def _watch(card: Card, feed: Feed, loop: asyncio.AbstractEventLoop, left: threading.Event) -> None:
     """Ask the broker once a second; a thread of its own, since it waits for the answer."""
 
     def tell(rows: list[Row], state: str) -> None:

@@ -93,7 +93,8 @@ class Shell:
     """A shell on a terminal of its own."""
 
     def __init__(self, command: list[str], folder: Path) -> None:
-        keep = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "TERM": "dumb"}
+        keep = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+        keep |= {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "TERM": "dumb"}
         self._pid, self._terminal = pty.fork()
         if self._pid == 0:
             os.chdir(folder)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.buses import card_of
 from tests.servers.ioc import free_port
 
 aiohttp = pytest.importorskip("aiohttp")
@@ -33,13 +34,13 @@ class Page:
 
 
 @pytest.fixture
-def bus(request):
+def bus():
     """Return the port of the page of a run."""
     with free_port() as port:
         pipe = ["--from-scratch", "counter", "n=1", "line=64", "rate=50", "--npfun", "max"]
-        words = request.param if hasattr(request, "param") else []
-        page = Page("-bus", "webbed", "-web", str(port), *pipe, *(words or ["--to-summary"]))
+        page = Page("-bus", "webbed", "-web", str(port), *pipe, "--to-summary")
         try:
+            card_of("webbed")
             yield port
         finally:
             assert page.close() == 0
@@ -158,7 +159,10 @@ def test_visiting_a_bus(bus):
     ("words", "said"),
     [
         (["-web", "nobody"], "nobody"),
-        (["-web", "x", "--from-scratch", "n=1", "--to-summary"], "neither PORT nor HOST:PORT"),
+        (
+            ["-web", "x", "--from-scratch", "counter", "n=1", "--to-summary"],
+            "neither PORT nor HOST:PORT",
+        ),
         (["--from-scratch", "counter", "n=1", "--to-plot", "web=x"], "neither PORT nor HOST:PORT"),
     ],
 )

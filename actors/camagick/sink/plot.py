@@ -80,7 +80,12 @@ class Processor(ProcessorBase):
     extra: ClassVar[str] = "plot"
 
     def __init__(
-        self, *, file: str = "", Hz: float = 10.0, web: str = "", **panels: str  # noqa: N803
+        self,
+        *,
+        file: str = "",
+        Hz: float = 10.0,  # noqa: N803
+        web: str = "",
+        **panels: str,
     ) -> None:
         self._file = _picture(str(file or ""))
         self._web = str(web or "")

@@ -65,8 +65,8 @@ def _packed(value: Any) -> tuple[dict[str, Any], bytes]:
     if array.dtype.kind not in "biuf" or array.size == 0:
         text = str(value)[:_TEXT] if array.ndim == 0 else _called(array)
         return {"kind": "text", "text": text}, b""
-    if array.ndim == 0:
-        number = float(array)
+    if array.size == 1:
+        number = float(array.reshape(()))
         return {"kind": "number", "value": number if math.isfinite(number) else None}, b""
     if array.ndim == 1:
         return _line(array)

@@ -69,10 +69,11 @@ class Site:
             from aiohttp import web
         except ImportError:
             raise MissingExtra("web", "aiohttp", "web") from None
-        self._web = web
-        self._app = web.Application(middlewares=[web.middleware(self._guard)])
+        self.web = web
+        self._app = web.Application(middlewares=[web.middleware(_guard(self))])
         self._runner: Any = None
-        self._local = True
+        #: Whether only this host can reach it.
+        self.local = True
         folder = resources.files("camagick.tools") / "web"
         for file in folder.iterdir():
             if file.name.endswith((".js", ".css")) or file.name == page:
@@ -83,7 +84,7 @@ class Site:
         kind = _TYPES[name.rpartition(".")[2]]
 
         async def answer(_: Any) -> Any:
-            return self._web.Response(text=text, content_type=kind, headers=_HEADERS)
+            return self.web.Response(text=text, content_type=kind, headers=_HEADERS)
 
         self._app.router.add_get(path, answer)
 
@@ -91,7 +92,7 @@ class Site:
         """Serve a fixed value as JSON."""
 
         async def answer(_: Any) -> Any:
-            return self._web.json_response(content, headers=_HEADERS)
+            return self.web.json_response(content, headers=_HEADERS)
 
         self._app.router.add_get(path, answer)
 
@@ -107,7 +108,7 @@ class Site:
         """
 
         async def answer(request: Any) -> Any:
-            channel = self._web.WebSocketResponse(heartbeat=20.0, max_msg_size=1024)
+            channel = self.web.WebSocketResponse(heartbeat=20.0, max_msg_size=1024)
             await channel.prepare(request)
             try:
                 feed, close = await open_feed(request.match_info)
@@ -152,25 +153,30 @@ class Site:
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await sending
 
-    async def _guard(self, request: Any, handler: Any) -> Any:
-        """Refuse other pages that a browser has open: by their name, or by their origin."""
-        host = request.host.rpartition(":")[0] or request.host
-        origin = request.headers.get("Origin")
-        foreign = origin is not None and origin.partition("://")[2] != request.host
-        if foreign or (self._local and host not in _LOCAL):
-            return self._web.Response(status=403, text="not from here\n")
-        return await handler(request)
-
     async def open(self, socket_: socket.socket) -> None:
         """Serve a socket that listens already; it is closed with the site."""
         address = socket_.getsockname()[0]
-        self._local = address in ("127.0.0.1", "::1")
-        self._runner = self._web.AppRunner(self._app, access_log=None, shutdown_timeout=0.5)
+        self.local = address in ("127.0.0.1", "::1")
+        self._runner = self.web.AppRunner(self._app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
-        await self._web.SockSite(self._runner, socket_).start()
+        await self.web.SockSite(self._runner, socket_).start()
 
     async def close(self) -> None:
         """Hang up on everybody."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+
+def _guard(site: Site) -> Callable[[Any, Any], Awaitable[Any]]:
+    """Refuse other pages that a browser has open: by the name they know, or by their origin."""
+
+    async def check(request: Any, handler: Any) -> Any:
+        host = request.host.rpartition(":")[0] or request.host
+        origin = request.headers.get("Origin")
+        foreign = origin is not None and origin.partition("://")[2] != request.host
+        if foreign or (site.local and host not in _LOCAL):
+            return site.web.Response(status=403, text="not from here\n")
+        return await handler(request)
+
+    return check
