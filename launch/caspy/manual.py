@@ -74,7 +74,8 @@ def _table(known: dict[str, inspect.Parameter], said: dict[str, Parameter]) -> I
     yield "| argument | is | default | meaning |\n|---|---|---|---|"
     for name, one in known.items():
         about = said.get(name, Parameter())
-        stars = {one.VAR_POSITIONAL: " ...", one.VAR_KEYWORD: "=..."}.get(one.kind, "")
+        stars = " ..." if one.kind is one.VAR_POSITIONAL else ""
+        stars = "=..." if one.kind is one.VAR_KEYWORD else stars
         kind = about.type.partition(", ")[0] if "{" not in about.type else about.type
         meaning = " ".join(about.text.split()).replace("|", "\\|").replace("``", "`")
         shown = "" if stars else default_of(one)

@@ -69,7 +69,7 @@ async def answered(session: Any, url: str, **options: Any) -> Any:
 
 async def messages(session: Any, url: str, count: int) -> list[Any]:
     """Return what a page is sent that asks for one message after the other."""
-    found = []
+    found: list[Any] = []
     async with asyncio.timeout(DEADLINE_S), session.ws_connect(url) as channel:
         while len(found) < count:
             found.append((await channel.receive()).data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from camagick.data import Data
 from camagick.tools.webframes import PIXELS, POINTS, envelope, pack, thinned
 
 
-def unpacked(message: bytes) -> tuple[dict, bytes]:
+def unpacked(message: bytes) -> tuple[dict[str, Any], bytes]:
     length = int.from_bytes(message[:4], "little")
     assert (4 + length) % 8 == 0
     return json.loads(message[4 : 4 + length]), message[4 + length :]
