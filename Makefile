@@ -57,7 +57,7 @@ fuzz: $(VENV)/.setup ## hostile messages at random for a minute; FUZZ_SECONDS=60
 
 docs: $(VENV)/.docs ## the documentation as a site in build/site, and its pages made from the code
 	$(BIN)/python -m caspy.manual docs/processors
-	$(BIN)/python -m mkdocs build --quiet
+	$(BIN)/python -m sphinx -q -W --keep-going docs build/site
 
 build: $(VENV)/.setup ## sdist and wheel in dist/
 	$(PIP) build

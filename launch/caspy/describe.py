@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from caspy import casting, catalogue
+from caspy.docstring import reflowed
 from caspy.errors import CatalogueError, Problem
 from caspy.recipe import BRACKETS, Kind, Role, flag
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 
     from caspy.parse import Asked
 
+_WIDTH = 79
+#: A blank at which no line is broken.
+_GLUE = "\N{NO-BREAK SPACE}"
 TITLES: dict[Role, str] = {
     "source": "Sources, where data comes from",
     "pipe": "Pipes, what is done to it",
@@ -33,12 +38,12 @@ def describe(role: Role, name: str) -> str:
     known = list(casting.parameters(cls).values())
     parts = [
         _heading(f'The {role} "{name}"'),
-        inspect.getdoc(cls) or "No description.",
+        reflowed(cls.__doc__) or "No description.",
         call(role, name, known),
     ]
     setup = cls.__init__.__doc__ if "__init__" in vars(cls) else None
     if setup:
-        parts.insert(2, inspect.cleandoc(setup))
+        parts.insert(2, reflowed(setup))
     if known:
         parts.append(_table(known))
     missing = catalogue.Info("", tuple(cls.requires), cls.extra).missing()
@@ -67,7 +72,7 @@ def describe_flow(kind: Kind) -> str:
 
     opening, closing = BRACKETS[kind]
     cls = importlib.import_module(f"camagick.flow.{kind}").Processor
-    return f"{_heading(f'{opening} ... {closing}: {kind}')}\n\n{inspect.getdoc(cls)}"
+    return f"{_heading(f'{opening} ... {closing}: {kind}')}\n\n{reflowed(cls.__doc__)}"
 
 
 def list_all() -> str:
@@ -107,7 +112,12 @@ def _heading(text: str) -> str:
 
 def call(role: Role, name: str, known: list[inspect.Parameter]) -> str:
     """Return how the processor is written on the command line."""
-    return " ".join([f"    {flag(role, name)}", *map(_argument, known)])
+    line = " ".join([flag(role, name), *(_argument(one).replace(" ", _GLUE) for one in known)])
+    lines = textwrap.wrap(
+        line, _WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+    return "\n".join(lines).replace(_GLUE, " ")
 
 
 def _argument(one: inspect.Parameter) -> str:

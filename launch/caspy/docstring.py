@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from dataclasses import dataclass
 
 _SECTION = re.compile(r"^(?P<title>\w[\w ]*)\n-{3,}\n", re.MULTILINE)
@@ -76,3 +77,60 @@ def parameters(doc: str | None) -> dict[str, Parameter]:
         kind, lines = match["type"] or "", []
     close()
     return found
+
+
+def reflowed(doc: str | None, width: int = 79) -> str:
+    """Return a docstring with its paragraphs filled to a width; code, lists and titles stay."""
+    lines = inspect.cleandoc(doc or "").splitlines()
+    made: list[str] = []
+    paragraph: list[str] = []
+    code_from: int | None = None
+
+    def close() -> None:
+        nonlocal code_from
+        if paragraph:
+            indent = _indent(paragraph[0])
+            text = " ".join(line.strip() for line in paragraph)
+            hanging = " " * (indent + (2 if _is_item(text) else 0))
+            made.extend(
+                textwrap.wrap(
+                    text, width, initial_indent=" " * indent, subsequent_indent=hanging,
+                    break_long_words=False, break_on_hyphens=False,
+                )
+            )  # fmt: skip
+            code_from = indent + 1 if text.endswith("::") else code_from
+        paragraph.clear()
+
+    for number, line in enumerate([*lines, ""]):
+        if line.strip() and code_from is not None and _indent(line) < code_from:
+            code_from = None
+        below = lines[number + 1] if number + 1 < len(lines) else ""
+        verbatim = set(line.strip()) == {"-"} or set(below.strip()) == {"-"} or _ENTRY.match(line)
+        if not line.strip() or code_from is not None or verbatim:
+            close()
+            made.extend(broken(line, width))
+            continue
+        if paragraph and (_is_item(line.strip()) or _indent(line) < _indent(paragraph[0])):
+            close()
+        paragraph.append(line)
+    return "\n".join(made[:-1])
+
+
+def broken(line: str, width: int) -> list[str]:
+    """Return a command that is too long as several lines that a shell reads as one."""
+    if len(line) <= width or not line.lstrip().startswith("caspy "):
+        return [line]
+    indent = " " * _indent(line)
+    lines = textwrap.wrap(
+        line.strip(), width - len(indent) - 2, subsequent_indent="    ",
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+    return [f"{indent}{one} \\" for one in lines[:-1]] + [indent + lines[-1]]
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _is_item(text: str) -> bool:
+    return text.startswith(("* ", "- "))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,11 +33,11 @@ def page(role: Role, name: str) -> str:
     cls = catalogue.load(role, name)
     known = casting.parameters(cls)
     parts = sections(cls.__doc__)
-    text = [_MADE, f"# `{flag(role, name)}`\n", f"{parts.pop('', '')}\n"]
-    text.append(f"    {call(role, name, list(known.values())).strip()}\n")
+    text = [_MADE, f"# `{flag(role, name)}`\n", f"{_markdown(parts.pop('', ''))}\n"]
+    text.append(call(role, name, list(known.values())) + "\n")
     if parts.pop("Parameters", ""):
         text.append("\n".join(_table(known, parameters(cls.__doc__))) + "\n")
-    text += [f"## {title}\n\n{body}\n" for title, body in parts.items()]
+    text += [f"## {title}\n\n{_markdown(body)}\n" for title, body in parts.items()]
     if cls.extra:
         text.append(f"Needs `pip install 'camagick[{cls.extra}]'`.\n")
     return "\n".join(text)
@@ -53,7 +54,8 @@ def index() -> str:
         text.append("")
     for kind in BRACKETS:
         heading, _, body = describe_flow(kind).partition("\n")
-        text.append(f"## `{heading}`\n\n{body.partition(chr(10))[2].strip()}\n")
+        body = body.partition("\n")[2].strip()
+        text.append(f"## `{heading}`\n\n{_markdown(body)}\n")
     return "\n".join(text)
 
 
@@ -68,6 +70,11 @@ def pages() -> Iterator[tuple[str, str]]:
     for role in catalogue.ROLES:
         for name in catalogue.entries(role):
             yield page_name(role, name), page(role, name)
+
+
+def _markdown(text: str) -> str:
+    """Return a docstring's text with the marks of Markdown."""
+    return re.sub(r"::$", ":", text, flags=re.MULTILINE).replace("``", "`")
 
 
 def _table(known: dict[str, inspect.Parameter], said: dict[str, Parameter]) -> Iterator[str]:

@@ -51,7 +51,8 @@ In two paragraphs.
 
 Begin with a first.
 
-    --to-launch_test_describe:Full first [second] [rest ...] [mode=...] [NAME=VALUE ...]
+    --to-launch_test_describe:Full first [second] [rest ...] [mode=...]
+        [NAME=VALUE ...]
 
 Arguments:
     first           str    required

@@ -26,7 +26,8 @@ class Processor(ProcessorBase):
     Sum up the array, and leave the number alone::
 
         caspy --from-epics EXAMPLE:jedda EXAMPLE:iffy \
-              { [ --only .*jedda --npfun sum ] --only .*iffy } --to-summary mode=table
+              { [ --only .*jedda --npfun sum ] --only .*iffy } \
+              --to-summary mode=table
     """
 
     def __init__(self, *patterns: str) -> None:

@@ -33,8 +33,8 @@ function unpack(buffer) {
 function short(number) {
   if (number === null || !Number.isFinite(number)) return "not a number";
   const size = Math.abs(number);
-  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return number.toExponential(3);
-  return String(Number(number.toPrecision(6)));
+  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return number.toExponential(2);
+  return String(Number(number.toPrecision(5)));
 }
 
 function extent(values) {
