@@ -55,7 +55,7 @@ def web(bus: str) -> int:
     card = find(bus)
     if not is_installed("aiohttp"):
         raise CannotShow("-web needs aiohttp: pip install '.[web]'")
-    from camagick.tools.listening import listen
+    from camagick.service.listening import listen
     from caspy.web import serve
 
     listening = listen("0")

@@ -111,7 +111,7 @@ def page(address: str) -> Watcher:
 
 def _listening(address: str) -> socket.socket:
     from camagick.errors import BadOption
-    from camagick.tools.listening import listen
+    from camagick.service.listening import listen
 
     try:
         return listen(address)

@@ -9,8 +9,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from camagick.data import Data
-from camagick.tools.webframes import pack
-from camagick.tools.webserver import Feed, Site
+from camagick.service.webframes import pack
+from camagick.service.webserver import Feed, Site
 from camagick_broker.listener import Listener
 from camagick_broker.running import actor_of, fate
 from caspy.table import clock, command_of

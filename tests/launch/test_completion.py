@@ -135,7 +135,7 @@ def test_the_tab_key_in_a_real_shell(name, tmp_path):
         shell.until("ready")
         shell.type("caspy --from-scr\t")
         shell.until("--from-scratch")
-        shell.type("random a=1 --npfun sum nonsens\x15")  # and Ctrl-U: what was typed is forgotten
+        shell.type("random a=1 --npfun sum nothing\x15")  # and Ctrl-U: what was typed is forgotten
         shell.type("echo caspy_says --no; caspy --to-hdf5 f.h5 comp\t")
         shell.until("compression=")
     finally:

@@ -1,1 +1,1 @@
-"""Helper processes that several actors of one bus on one host share."""
+"""Clients and servers of networks, and helper processes that several actors of a bus share."""

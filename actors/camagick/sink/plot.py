@@ -18,7 +18,7 @@ from camagick.tools.panels import KINDS, Board, History, kind_of
 from camagick.tools.url import BadUrl, Template
 
 if TYPE_CHECKING:
-    from camagick.tools.webplot import WebPlot
+    from camagick.service.webplot import WebPlot
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class Processor(ProcessorBase):
     async def startup(self) -> None:
         """Open the window, or the page, and start to draw."""
         if self._web:
-            from camagick.tools.webplot import WebPlot
+            from camagick.service.webplot import WebPlot
 
             self._page = WebPlot(self._web, self._period)
             await self._page.open()

@@ -7,9 +7,9 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from camagick.errors import BadOption
-from camagick.tools.listening import listen
-from camagick.tools.webframes import pack
-from camagick.tools.webserver import Feed, Site
+from camagick.service.listening import listen
+from camagick.service.webframes import pack
+from camagick.service.webserver import Feed, Site
 
 if TYPE_CHECKING:
     from camagick.data import Data

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from camagick.data import Data
-from camagick.tools.webframes import PIXELS, POINTS, envelope, pack, thinned
+from camagick.service.webframes import PIXELS, POINTS, envelope, pack, thinned
 
 
 def unpacked(message: bytes) -> tuple[dict[str, Any], bytes]:

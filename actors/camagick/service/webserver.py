@@ -56,7 +56,7 @@ class Site:
     Parameters
     ----------
     page
-        Name of the HTML file in ``camagick/tools/web``.
+        Name of the HTML file in ``camagick/service/web``.
 
     Raises
     ------
@@ -74,7 +74,7 @@ class Site:
         self._runner: Any = None
         #: Whether only this host can reach it.
         self.local = True
-        folder = resources.files("camagick.tools") / "web"
+        folder = resources.files("camagick.service") / "web"
         for file in folder.iterdir():
             if file.name.endswith((".js", ".css")) or file.name == page:
                 path = "/" if file.name == page else f"/{file.name}"
@@ -168,7 +168,7 @@ class Site:
             self._runner = None
 
 
-def _guard(site: Site) -> Callable[[Any, Any], Awaitable[Any]]:
+def _guard(site: Site) -> Any:
     """Refuse other pages that a browser has open: by the name they know, or by their origin."""
 
     async def check(request: Any, handler: Any) -> Any:
