@@ -35,6 +35,8 @@ class Placement(NamedTuple):
     number, incarnation
         The actor's number in its run, and how often it has been started, from 1: above 1 it goes
         on where its predecessor was killed. 0 in one process.
+    only_sink
+        No other sink stands in its pipe: when it has no more use for data, nobody has.
     """
 
     alone: bool = True
@@ -42,6 +44,7 @@ class Placement(NamedTuple):
     run_dir: str = ""
     number: int = 0
     incarnation: int = 0
+    only_sink: bool = True
 
 
 class EndOfData(Exception):

@@ -42,6 +42,8 @@ def check_each_once(flow: Any) -> None:
 
 def place(flow: Any, run: str = "", run_dir: str = "") -> None:
     """Tell every processor of a flow where it stands."""
-    placement = Placement(is_alone(flow), run, run_dir)
-    for node in leaves(flow):
+    nodes = list(leaves(flow))
+    only_sink = sum(node.role == "sink" for node in nodes) <= 1
+    placement = Placement(is_alone(flow), run, run_dir, only_sink=only_sink)
+    for node in nodes:
         node.placement = placement

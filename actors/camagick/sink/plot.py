@@ -39,7 +39,8 @@ class Processor(ProcessorBase):
     text. Only the newest data is drawn, so a slow screen does not slow the
     pipeline; a number's history has all of its values.
 
-    Closing the window ends the run. Without a screen nothing is shown:
+    Closing the window ends the run where there is no other sink, and only
+    the drawing otherwise. Without a screen nothing is shown:
     ``file=plot.png`` saves pictures instead.
 
     Parameters
@@ -53,6 +54,11 @@ class Processor(ProcessorBase):
     web : str, default ''
         Show it as a page in a browser instead of a window, at this port of the
         loopback, or at HOST:PORT. Anybody who reaches that port can look.
+    x : str, default ''
+        Tag that the others are drawn over, where they have as many elements:
+        ``x=energy``. It has no panel of its own.
+    layout : str, default ''
+        Rows and columns of the panels: ``layout=1x3``.
     **panels : str
         For a tag, what to show it as: ``auto``, ``line``, ``image``,
         ``history`` or ``text``, where its values allow it.
@@ -85,8 +91,13 @@ class Processor(ProcessorBase):
         file: str = "",
         Hz: float = 10.0,  # noqa: N803
         web: str = "",
+        x: str = "",
+        layout: str = "",
         **panels: str,
     ) -> None:
+        if x in KINDS:  # a tag may be called x, too
+            panels, x = {**panels, "x": x}, ""
+        self._x, self._grid = str(x or ""), _grid(str(layout or ""))
         self._file = _picture(str(file or ""))
         self._web = str(web or "")
         self._page: WebPlot | None = None
@@ -123,7 +134,7 @@ class Processor(ProcessorBase):
         except ImportError:
             raise MissingExtra("plot", "matplotlib", "plot") from None
         self._canvas = self._open()
-        self._board = Board(self._canvas.figure, self._kinds)
+        self._board = Board(self._canvas.figure, self._kinds, self._x, self._grid)
         # A task of this object and of no group: it lives from startup to shutdown, which are two
         # calls, and shutdown ends it and waits for it. Its failure is raised by the next call.
         self._drawing = asyncio.get_running_loop().create_task(self._draw_on())
@@ -149,7 +160,9 @@ class Processor(ProcessorBase):
     async def __call__(self, data: Any = None, context: Any = None) -> None:
         """Note the newest data; it is drawn when its time has come."""
         if self._canvas is not None and self._canvas.closed:
-            raise EndOfData("the window was closed")
+            if self.placement.only_sink:
+                raise EndOfData("the window was closed")
+            return
         if self._drawing is not None and self._drawing.done():
             self._drawing.result()
         given = Data.of(data)
@@ -206,6 +219,16 @@ class Processor(ProcessorBase):
                 raise PlotError(f"plot: {path}: {error.strerror or error}") from error
         log.debug('msg="drawn" seq=%d tags=%s', self._seq, ",".join(values))
         self._seq += 1
+
+
+def _grid(text: str) -> tuple[int, int] | None:
+    """Return rows and columns, None where they follow the number of panels."""
+    if not text:
+        return None
+    rows, cross, columns = text.partition("x")
+    if not (cross and rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
+        raise BadOption(f"plot: layout={text!r} is not of the form ROWSxCOLUMNS, such as 2x3")
+    return int(rows), int(columns)
 
 
 def _picture(text: str) -> Template | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ MODES = {
     "t": "table",
     "tab": "table",
     "table": "table",
+    "json": "json",
 }
 DEFAULT = "{tag}: {}"
 
@@ -35,10 +37,11 @@ class Processor(ProcessorBase):
 
     Parameters
     ----------
-    mode : {'block', 'table'}, default 'block'
+    mode : {'block', 'table', 'json'}, default 'block'
         'block' prints one line per tag. 'table' prints one line per iteration, with a column per
-        tag, parted by tabulators, and a header line with the names when they change. Also 'b',
-        't', 'tab'.
+        tag and a header line with the names when they change; parted by tabulators, or aligned and
+        with units where a person looks at a terminal. 'json' prints one object per iteration, with
+        all elements of arrays; what is no number (NaN, infinities) is null. Also 'b', 't', 'tab'.
     fmt : str, default '{tag}: {}'
         What a line of a block looks like. ``{}`` is the value, ``{tag}`` its name, ``{key}`` a
         value of the context (see ``--demote``); numbers may be given a format: ``{:.3f}``.
@@ -50,6 +53,10 @@ class Processor(ProcessorBase):
     Sums as a table::
 
         caspy --from-epics EXAMPLE:jedda --npfun sum --to-summary mode=table
+
+    For another program that reads JSON, line by line::
+
+        caspy --from-epics EXAMPLE:jedda --to-summary mode=json | jq .EXAMPLE_jedda[0]
     """
 
     role: Role = "sink"
@@ -57,7 +64,7 @@ class Processor(ProcessorBase):
 
     def __init__(self, mode: str = "block", fmt: str = DEFAULT, path: str = "-") -> None:
         if mode not in MODES:
-            raise BadOption(f"summary: mode={mode!r} is neither 'block' nor 'table'")
+            raise BadOption(f"summary: mode={mode!r} is none of block, table, json")
         self.mode = MODES[mode]
         self.fmt = str(fmt)
         self.path = str(path)
@@ -68,6 +75,7 @@ class Processor(ProcessorBase):
         except (KeyError, AttributeError, TypeError):
             pass  # depends on what will be in the context
         self._columns: list[str] = []
+        self._widths: list[int] = []
         self._stream: TextIO | None = None
 
     async def startup(self) -> None:
@@ -83,6 +91,8 @@ class Processor(ProcessorBase):
             return
         if self.mode == "table":
             text = self._table(data)
+        elif self.mode == "json":
+            text = json.dumps({tag: plain(value) for tag, value in data.items()}) + "\n"
         elif self.fmt == DEFAULT:
             text = "".join([f"{tag}: {shown(value)}\n" for tag, value in data.items()])
         else:
@@ -90,11 +100,22 @@ class Processor(ProcessorBase):
         self._write(text)
 
     def _table(self, data: Data) -> str:
+        aligned = self._stream is not None and self._stream.isatty()
         header = ""
         if data.keys() != set(self._columns):
             self._columns = list(data)
-            header = "# " + "\t".join(self._columns) + "\n"
-        return header + "\t".join([shown(data[tag]) for tag in self._columns]) + "\n"
+            titles = [_title(data, tag) for tag in self._columns] if aligned else self._columns
+            self._widths = [len(title) for title in titles]
+            header = "# " + self._row(titles, aligned=aligned)
+        cells = [shown(data[tag]) for tag in self._columns]
+        return header + ("  " if aligned else "") + self._row(cells, aligned=aligned)
+
+    def _row(self, cells: list[str], *, aligned: bool) -> str:
+        if not aligned:
+            return "\t".join(cells) + "\n"
+        self._widths = [max(pair) for pair in zip(self._widths, map(len, cells), strict=True)]
+        padded = [f"{cell:>{width}}" for cell, width in zip(cells, self._widths, strict=True)]
+        return "  ".join(padded) + "\n"
 
     def _formatted(self, data: Data, context: Data) -> str:
         known: dict[str, Any] = dict(context)
@@ -149,6 +170,27 @@ class _Shown:
 
     def __str__(self) -> str:
         return shown(self.value)
+
+
+def _title(data: Data, tag: str) -> str:
+    units = data.attributes(tag).get("units")
+    return f"{tag} [{units}]" if units else tag
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: lists for arrays, null for what is no number."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    array = np.asarray(value)
+    if array.dtype.kind == "c":
+        array = np.stack([array.real, array.imag], axis=-1)
+    if array.dtype.kind not in "biufU":
+        return str(value) if array.ndim == 0 else array.astype(str).tolist()
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        return np.where(np.isfinite(array), array.astype(object), None).tolist()
+    return array.tolist()
 
 
 def shown(value: Any) -> str:

@@ -87,8 +87,8 @@ class Panel:
         elif kind == "text":
             axes.set_axis_off()
 
-    def show(self, value: Any, history: History | None) -> None:
-        """Draw a value in place of the one before."""
+    def show(self, value: Any, history: History | None, x: Any = None) -> None:
+        """Draw a value in place of the one before; a line over `x`, if that is as long."""
         if self.kind == "image":
             self._show_image(_thin(_real(value)))
         elif self.kind == "text":
@@ -97,7 +97,9 @@ class Panel:
             self._show_line(*history.curve())
         else:
             curve = _real(value).reshape(-1)
-            self._show_line(np.arange(curve.size), curve)
+            over = None if x is None else _real(x).reshape(-1)
+            fits = over is not None and over.size == curve.size
+            self._show_line(over if over is not None and fits else np.arange(curve.size), curve)
 
     def _show_line(self, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> None:
         if self._artist is None:
@@ -164,10 +166,21 @@ class Board:
         The matplotlib figure.
     kinds
         What panels of certain tags shall show; the others show what suits their values.
+    x
+        Tag that lines are drawn over, '' for none.
+    grid
+        Rows and columns, None where they follow the number of panels.
     """
 
-    def __init__(self, figure: Any, kinds: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        figure: Any,
+        kinds: Mapping[str, str],
+        x: str = "",
+        grid: tuple[int, int] | None = None,
+    ) -> None:
         self._figure, self._kinds = figure, kinds
+        self._x, self._grid = x, grid
         self._panels: dict[str, Panel] = {}
         self._values: dict[str, Any] = {}
 
@@ -181,12 +194,15 @@ class Board:
     ) -> None:
         """Draw new values; a tag that has none this time keeps its picture."""
         self._values.update(values)
-        wanted = {tag: self._kind(tag, value) for tag, value in self._values.items()}
+        wanted = {
+            tag: self._kind(tag, value) for tag, value in self._values.items() if tag != self._x
+        }
         if wanted != self.kinds:
             self._arrange(wanted, units)
             values = self._values
         for tag, value in values.items():
-            self._panels[tag].show(value, histories.get(tag))
+            if tag != self._x:
+                self._panels[tag].show(value, histories.get(tag), self._values.get(self._x))
 
     def _kind(self, tag: str, value: Any) -> str:
         suited, wished = kind_of(value), self._kinds.get(tag, "auto")
@@ -196,8 +212,13 @@ class Board:
     def _arrange(self, kinds: Mapping[str, str], units: Mapping[str, str]) -> None:
         """Start all panels anew: there are more of them, or one shows something else."""
         self._figure.clear()
-        rows, columns = layout(len(kinds))
+        rows, columns = self._grid or layout(len(kinds))
+        rows = max(rows, -(-len(kinds) // columns))  # no panel is left out
         self._panels = {
             tag: Panel(self._figure.add_subplot(rows, columns, n), tag, units.get(tag, ""), kind)
             for n, (tag, kind) in enumerate(kinds.items(), start=1)
         }
+        below = f"{self._x} [{units[self._x]}]" if units.get(self._x) else self._x
+        for panel in self._panels.values():
+            if below and panel.kind == "line":
+                panel.axes.set_xlabel(below)

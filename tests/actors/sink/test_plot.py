@@ -16,7 +16,7 @@ import pytest
 
 from camagick.data import Data
 from camagick.errors import BadOption, CamagickError
-from camagick.processor import EndOfData
+from camagick.processor import EndOfData, Placement
 from camagick.sink.plot import Processor
 from camagick.testing.contract import check_processor
 
@@ -126,8 +126,33 @@ def test_closing_the_window_ends_the_run():
             node._canvas = Closed()  # type: ignore[assignment] # what is asked for, no more
             with pytest.raises(EndOfData):
                 await node({"x": 1.0}, {})
+            node.placement = Placement(only_sink=False)
+            await node({"x": 1.0}, {})  # others go on
+            assert node._values == {}
 
     asyncio.run(main())
+
+
+def test_lines_over_another_tag():
+    async def main() -> None:
+        async with plot(x="energy", layout="1x3") as node:
+            data = Data({"energy": np.arange(3.0) + 7, "y": np.ones(3), "other": np.ones(4)})
+            data.describe("energy", {"units": "keV"})
+            await node(data, Data())
+            await until(lambda: not node._values)
+            assert node._board is not None
+            panels = node._board._panels
+            assert list(panels) == ["y", "other"]
+            assert panels["y"].axes.lines[0].get_xdata().tolist() == [7, 8, 9]
+            assert panels["y"].axes.get_xlabel() == "energy [keV]"
+            assert panels["other"].axes.lines[0].get_xdata().tolist() == [0, 1, 2, 3]
+            assert panels["y"].axes.get_subplotspec().get_geometry()[:2] == (1, 3)
+
+    asyncio.run(main())
+
+
+def test_a_tag_may_be_called_x():
+    assert Processor(x="line")._kinds == {"x": "line"}
 
 
 def test_a_picture_that_cannot_be_saved(tmp_path):
@@ -168,7 +193,9 @@ def test_without_a_screen(monkeypatch, caplog):
         {"file": "plot.mp4"},
         {"file": "{tag}.png"},
         {"file": "{.png"},
-        {"x": "pie"},
+        {"y": "pie"},
+        {"layout": "2"},
+        {"layout": "0x2"},
     ],
     ids=repr,
 )

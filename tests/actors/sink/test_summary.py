@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import subprocess
 import sys
 from typing import Any
@@ -173,6 +174,34 @@ def test_the_standard_output_stays_open(monkeypatch):
 class Broken(io.StringIO):
     def flush(self):
         raise BrokenPipeError
+
+
+def test_json_has_everything(capsys):
+    image = np.array([[1.5, np.nan], [np.inf, -2.0]])
+    data = {"a": np.float64(1.5), "t": "x", "n": np.int8(3), "i": image, "b": np.bool_(True),
+            "c": 1 + 2j, "s": np.array(["u", "v"]), "nan": float("nan")}  # fmt: skip
+    assert json.loads(printed(capsys, data, mode="json")) == {
+        "a": 1.5, "t": "x", "n": 3, "i": [[1.5, None], [None, -2.0]], "b": True,
+        "c": [1.0, 2.0], "s": ["u", "v"], "nan": None,
+    }  # fmt: skip
+
+
+def test_a_table_on_a_terminal_is_aligned_and_has_units():
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    sink = SummarySink(mode="table")
+    sink._stream = Terminal()
+    for value in (1.0, 123456.25):
+        data = Data({"current": value, "b": 1})
+        data.describe("current", {"units": "mA"})
+        sink.process(data, Data())
+    assert sink._stream.getvalue() == (
+        "# current [mA]  b\n"
+        "           1.0  1\n"
+        "     123456.25  1\n"
+    )  # fmt: skip
 
 
 def test_nobody_reads_any_more(monkeypatch):
