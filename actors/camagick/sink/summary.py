@@ -189,7 +189,9 @@ def plain(value: Any) -> Any:
     if array.dtype.kind not in "biufU":
         return str(value) if array.ndim == 0 else array.astype(str).tolist()
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        return np.where(np.isfinite(array), array.astype(object), None).tolist()
+        numbers = array.astype(object)
+        numbers[~np.isfinite(array)] = None
+        return numbers.tolist()
     return array.tolist()
 
 
