@@ -42,7 +42,19 @@ _FENCE = re.compile(r"^(?P<mark>`{3,})(?P<language>\w*)\s*$")
 _SKIP = re.compile(r"<!-- not run: (?P<reason>.+) -->")
 _NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
 _LOG = re.compile(r"(WARNING|ERROR):")
-_ENDS = ("-count", "-plan", "-save", "-list-all", "-h", "-version", "?", "|", "-ls", "-stop")
+_ENDS = (
+    "-count",
+    "-plan",
+    "-save",
+    "-list-all",
+    "-completion",
+    "-h",
+    "-version",
+    "?",
+    "|",
+    "-ls",
+    "-stop",
+)
 _C_TOOLS = ("caget", "caput", "camonitor")
 _H5LS = """
 import sys, h5py
