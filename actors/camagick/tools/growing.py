@@ -100,8 +100,12 @@ class Growing(ABC):
             return None
         raise Unfit(
             f"it has {self.described}, and does not take a frame of shape {array.shape},"
-            f" {type_name(array)}{self.replaceable}"
+            f" {type_name(array)}{self.replaceable}{self._advice(array)}"
         )
+
+    def _advice(self, array: np.ndarray[Any, Any]) -> str:
+        """Return what else could be done about a frame that does not fit; perhaps nothing."""
+        return ""
 
     def write(self, slot: Slot, array: np.ndarray[Any, Any], stamp: Stamp | None) -> None:
         """Put a frame behind the end, perhaps with a gap before it, and note whose it is."""
