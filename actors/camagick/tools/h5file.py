@@ -74,7 +74,7 @@ class H5File(StoredFile[H5Array, WriterLock]):
             write_attributes(self.handle[above], self._layout.origin())
         dataset = opened(self.handle, frame.name)
         write_attributes(dataset, frame.attributes())
-        if self._layout.nexus:
+        if self._layout.nexus and fill is None:  # what stands beside it is an axis
             nexus.announce(self.handle, frame)
         return H5Array(dataset, self._image)
 

@@ -31,7 +31,7 @@ def announce(handle: Any, frame: Frame) -> None:
         Its first frame. What has no numbers is not plotted.
     """
     dataset = handle[frame.name]
-    if dataset.dtype.kind not in "biuf" or frame.name.endswith(tuple(b.suffix for b in frame.beside)):
+    if dataset.dtype.kind not in "biuf":
         return
     parts = frame.name.strip("/").split("/")
     entry = _group(handle, parts[0] if len(parts) > 1 else "entry", "NXentry")
@@ -53,10 +53,10 @@ def _fill(handle: Any, plot: Any, dataset: Any, frame: Frame) -> None:
 
     short = frame.name.rpartition("/")[2]
     axes = ["."] * dataset.ndim
-    plot[short] = h5py.SoftLink(frame.name)
+    _link(plot, short, h5py.SoftLink(frame.name))
     if frame.beside:
         axes[0] = short + TIMESTAMP
-        plot[axes[0]] = h5py.SoftLink(frame.name + TIMESTAMP)
+        _link(plot, axes[0], h5py.SoftLink(frame.name + TIMESTAMP))
         plot.attrs[f"{axes[0]}_indices"] = 0
     plot.attrs["signal"] = short
     plot.attrs["axes"] = np.array(axes, h5py.string_dtype())
@@ -74,6 +74,11 @@ def _group(parent: Any, name: str, kind: str) -> Any:
     if "NX_class" not in group.attrs:
         group.attrs["NX_class"] = kind
     return group
+
+
+def _link(group: Any, name: str, link: Any) -> None:
+    if group.get(name, getlink=True) is None:
+        group[name] = link
 
 
 def _point(group: Any, name: str) -> None:

@@ -56,11 +56,6 @@ class StoredFile(ABC, Generic[Array, Held]):
     lock
         Makes its lock, from a path and a time in seconds.
 
-    Attributes
-    ----------
-    name_of
-        Gives the name of a tag's array.
-
     Raises
     ------
     StoreError
@@ -75,7 +70,7 @@ class StoredFile(ABC, Generic[Array, Held]):
         self, path: str, timeout: float, layout: Layout, lock: Callable[[str, float], Held]
     ) -> None:
         self.path, self._layout = path, layout
-        self.name_of = Names(self._is_group)
+        self._names = Names(self._is_group)
         self._arrays: OrderedDict[str, Array] = OrderedDict()
         self._dirty = False
         try:
@@ -121,6 +116,13 @@ class StoredFile(ABC, Generic[Array, Held]):
     @abstractmethod
     def _let_go(self) -> None:
         """Close it, after the last commit or after a failure."""
+
+    def name_of(self, inner: str, tag: str) -> str:
+        """Return the name of a tag's array."""
+        return self._names(inner, tag)
+
+    def begin(self) -> None:
+        """Get ready for another iteration."""
 
     def write(self, frame: Frame) -> int | None:
         """Write a frame that is not there yet.
