@@ -111,6 +111,11 @@ class StoreSink(ProcessorBase):
         self._failed = False
         self._origin = Origin()
 
+    @property
+    def url(self) -> str:
+        """What the user has given for the file, with its fields."""
+        return self._url.outer.text
+
     def open_file(self, path: str) -> Stored:
         """Open a file for writing."""
         raise NotImplementedError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from camagick.tools.url import below
 
@@ -106,8 +106,8 @@ class Layout(NamedTuple):
         Tells who writes: attributes of new files and groups.
     ragged
         Whether rows (arrays of one axis) may differ in length.
-    shard
-        Frames in a file of a Zarr array; 0: a chunk each.
+    shard, zarr_format
+        Frames in a file of a Zarr array (0: a chunk each), and which format it has.
     swmr, nexus
         Whether HDF5's SWMR readers shall be able to follow, and programs to plot it.
     """
@@ -118,5 +118,6 @@ class Layout(NamedTuple):
     origin: Callable[[], Mapping[str, Any]] = dict
     ragged: bool = False
     shard: int = 0
+    zarr_format: Literal[2, 3] = 3
     swmr: bool = False
     nexus: bool = False

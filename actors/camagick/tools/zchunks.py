@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import uuid
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -32,11 +32,7 @@ class ByZarr:
     """Lets zarr do it, whatever the codecs are. It replaces files, each in one step."""
 
     def __init__(self, array: Any) -> None:
-        import zarr
-
-        inner = array.async_array
-        metadata = array.metadata.update_shape((_ANY, *array.shape[1:]))
-        self._canvas = zarr.Array(zarr.AsyncArray(metadata, inner.store_path, inner.config))
+        self._canvas = canvas_of(array)
 
     def put(self, chunk: int, rows: Rows, first: int, last: int) -> None:
         # A whole chunk, always: so what a killed predecessor left there is not read.
@@ -87,26 +83,53 @@ class Packed:
         replace(self._path_of(chunk), self._pack(rows))
 
 
-def chunks_of(array: Any, folder: str) -> Chunks:
-    """Return the fastest way to write the chunks of an open array that lies in `folder`."""
-    known = array.metadata.to_dict()
-    codecs = [(one["name"], one.get("configuration", {})) for one in known["codecs"]]
-    names = [name for name, _ in codecs]
+def canvas_of(array: Any) -> Any:
+    """Return the same array, with as many frames as there could be."""
+    import zarr
+
+    inner = array.async_array
+    metadata = array.metadata.update_shape((_ANY, *array.shape[1:]))
+    return zarr.Array(zarr.AsyncArray(metadata, inner.store_path, inner.config))
+
+
+def chunks_of(array: Any, folder: str | None) -> Chunks:
+    """Return the fastest way to write the chunks of an open array.
+
+    `folder` is where it lies; None where that is no local folder.
+    """
     plain = array.dtype.kind in "biufc" and sys.byteorder == "little"
     whole = array.shards is None and array.chunks[1:] == array.shape[1:] and all(array.shape[1:])
-    endian = codecs[0][1].get("endian", "little")
-    if not plain or not whole or endian != "little" or names not in (["bytes"], ["bytes", "zstd"]):
+    packer = _packer(array.metadata.to_dict()) if plain and whole else None
+    if folder is None or packer is None:
         return ByZarr(array)
     rest = (0,) * (len(array.shape) - 1)
 
     def path_of(chunk: int) -> str:
         return os.path.join(folder, array.metadata.encode_chunk_key((chunk, *rest)))
 
-    if len(names) == 1:
-        return AsBytes(path_of)
-    from numcodecs import Zstd
+    return Packed(path_of, packer) if callable(packer) else AsBytes(path_of)
 
-    return Packed(path_of, Zstd(**codecs[1][1]).encode)
+
+def _packer(known: dict[str, Any]) -> Callable[[Rows], Any] | Literal["none"] | None:
+    """Return what compresses a chunk; 'none' where nothing does, None where only zarr can tell."""
+    import numcodecs
+
+    if known["zarr_format"] == 2:
+        native = known["dtype"][:1] in ("<", "|") and known["order"] == "C"
+        if not native or known["filters"]:
+            return None
+        codec = known["compressor"]
+        if codec is None:
+            return "none"
+        # Of blosc, zarr knows the size of the numbers; bytes are all the same.
+        return numcodecs.get_codec(codec).encode if codec["id"] == "zstd" else None
+    names = [one["name"] for one in known["codecs"]]
+    options = [one.get("configuration", {}) for one in known["codecs"]]
+    if options[0].get("endian", "little") != "little" or names[0] != "bytes":
+        return None
+    if names == ["bytes"]:
+        return "none"
+    return numcodecs.Zstd(**options[1]).encode if names == ["bytes", "zstd"] else None
 
 
 def replace(path: str, content: Any) -> None:
