@@ -109,7 +109,7 @@ class StoreSink(ProcessorBase):
         self._strict = truth(strict)
         self._known: tuple[list[str], dict[str, Place]] = [], {}
         self._failed = False
-        self._origin = Origin()
+        self._origin = Origin(lambda: self.placement)
 
     @property
     def url(self) -> str:
@@ -147,10 +147,8 @@ class StoreSink(ProcessorBase):
                 importlib.import_module(library)
             except ImportError:
                 raise MissingExtra(self.name, library, self.extra) from None
-        self._origin = Origin(self.placement.run, self.placement.run_dir)
-        self.layout = self.layout._replace(
-            packed=self.packing(), origin=lambda: self._origin.full
-        )
+        self._origin = Origin(lambda: self.placement)
+        self.layout = self.layout._replace(packed=self.packing(), origin=self._origin.full)
         self._store.start()
 
     async def shutdown(self) -> None:
@@ -270,7 +268,7 @@ class StoreSink(ProcessorBase):
 
     def _describe(self, data: Data, tag: str) -> dict[str, Any]:
         """Return what is known about the values of a tag."""
-        return {**data.attributes(tag), **self._origin.short}
+        return {**data.attributes(tag), **self._origin.short()}
 
     def _text(self, path: str, place: Place, written: int) -> str:
         """Return where a frame went.

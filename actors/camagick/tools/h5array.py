@@ -47,7 +47,7 @@ class H5Array(Growing):
         grows = bool(shape) and dataset.maxshape[0] is None
         text = h5py.check_string_dtype(dataset.dtype) is not None
         # Of rows that differ in length, the type of their numbers.
-        self._row: Any = h5py.check_vlen_dtype(dataset.dtype)
+        self._row: Any = None if text else h5py.check_vlen_dtype(dataset.dtype)
         self._history = FixedText(dataset, ATTRIBUTE)
         super().__init__(
             shape if grows else (),

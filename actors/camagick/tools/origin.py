@@ -5,9 +5,15 @@ from __future__ import annotations
 import shlex
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import camagick
 from camagick_broker import running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from camagick.processor import Placement
 
 #: HDF5 has no attributes beyond 64 KiB.
 _LONGEST = 30_000
@@ -18,27 +24,25 @@ class Origin:
 
     Parameters
     ----------
-    run
-        Identity of the run; '' in one process.
-    run_dir
-        Folder of its bus, where it has left its command line; '' in one process.
+    placement
+        Gives the place in the run of the processor that writes.
     """
 
-    def __init__(self, run: str = "", run_dir: str = "") -> None:
-        self._run, self._run_dir = run, run_dir
+    def __init__(self, placement: Callable[[], Placement]) -> None:
+        self._placement = placement
         self._since = datetime.now().astimezone().isoformat(timespec="seconds")
         self._recipe: str | None = None
 
-    @property
     def short(self) -> dict[str, str]:
-        """Time of the start (ISO 8601), program with its version, and identity of the run."""
+        """Return time of the start (ISO 8601), program with its version, identity of the run."""
         known = {"start_time": self._since, "program": f"caspy {camagick.__version__}"}
-        return {**known, "run_id": self._run} if self._run else known
+        run = self._placement().run
+        return {**known, "run_id": run} if run else known
 
-    @property
     def full(self) -> dict[str, str]:
-        """The same, and the recipe: the command line, as far as this host knows it."""
+        """Return the same, and the recipe: the command line, as far as this host knows it."""
         if self._recipe is None:
-            card = running.read(Path(self._run_dir)) if self._run_dir else None
+            folder = self._placement().run_dir
+            card = running.read(Path(folder)) if folder else None
             self._recipe = shlex.join(card.command)[:_LONGEST] if card is not None else ""
-        return {**self.short, "recipe": self._recipe} if self._recipe else self.short
+        return {**self.short(), "recipe": self._recipe} if self._recipe else self.short()
