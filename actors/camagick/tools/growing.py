@@ -35,11 +35,7 @@ class Growing(ABC):
     ----------
     record
         The same.
-    replaceable
-        What to add to a message where a frame does not fit.
     """
-
-    replaceable = ""
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, frames: int, record: Record) -> None:
         self.record = record
@@ -100,12 +96,12 @@ class Growing(ABC):
             return None
         raise Unfit(
             f"it has {self.described}, and does not take a frame of shape {array.shape},"
-            f" {type_name(array)}{self.replaceable}{self._advice(array)}"
+            f" {type_name(array)} ({self._advice(array)})"
         )
 
     def _advice(self, array: np.ndarray[Any, Any]) -> str:
-        """Return what else could be done about a frame that does not fit; perhaps nothing."""
-        return ""
+        """Return what can be done about a frame that does not fit."""
+        return "mode=O replaces it"
 
     def write(self, slot: Slot, array: np.ndarray[Any, Any], stamp: Stamp | None) -> None:
         """Put a frame behind the end, perhaps with a gap before it, and note whose it is."""

@@ -37,8 +37,6 @@ class H5Array(Growing):
         What its file is written to.
     """
 
-    replaceable = " (mode=O replaces it)"
-
     def __init__(self, dataset: Any, image: CommitFile) -> None:
         import h5py
 
@@ -76,7 +74,8 @@ class H5Array(Growing):
 
     def _advice(self, array: np.ndarray[Any, Any]) -> str:
         same = array.ndim == 1 and len(self._shape) == 2 and array.shape != self._shape[1:]
-        return " (ragged=1 stores rows of any length, in a new data set)" if same else ""
+        rows = "; ragged=1 stores rows of any length, in a new data set" if same else ""
+        return super()._advice(array) + rows
 
     def _put(self, chunk: int, rows: np.ndarray[Any, Any], first: int, last: int) -> None:
         self._extend()

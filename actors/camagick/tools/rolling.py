@@ -108,6 +108,7 @@ class RolledFile:
         self, path: str, make: Callable[[str], H5File], roll: Roll, layout: Layout, *, again: bool
     ) -> None:
         self._whole, self._make, self._roll, self._layout = path, make, roll, layout
+        self._again = again
         if os.path.exists(path) and not joined.is_joined(path):
             raise StoreError(
                 f"{path}: it is there, and was not made by roll=, which would replace it: take"
@@ -130,6 +131,7 @@ class RolledFile:
         self.path = part.path
         if self._parts:
             self._join()
+        self.begin()
 
     @property
     def held(self) -> int:
@@ -210,6 +212,9 @@ class RolledFile:
         assert part is not None  # noqa: S101 - by those who call this
         part.close()
         try:
+            if self._again:  # the part in which this process began
+                self._again = False
+                self._before.append(joined.records(part.path))
             self._parts.append(self._content(self._number))
             self._join()
         except FAILURES as error:

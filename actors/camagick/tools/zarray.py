@@ -37,8 +37,6 @@ class ZArray(Growing):
         Where it is.
     """
 
-    replaceable = " (mode=O replaces it)"
-
     def __init__(self, array: Any, place: ZPlace, key: str) -> None:
         shape = tuple(array.shape)
         each = (array.shards or array.chunks)[0] if shape else 1
