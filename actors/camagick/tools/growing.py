@@ -111,6 +111,8 @@ class Growing(ABC):
             self._put_alone(number, np.asarray(array, self._dtype, order="C"))
         else:
             if chunk != self._chunk:
+                if number > self._length:
+                    self._leave()
                 self._begin(chunk)
             self._tail[row, ...] = array
             self._length, self._filled = number + 1, row + 1
@@ -127,6 +129,15 @@ class Growing(ABC):
         except BaseException:
             self._length = before  # of what is not in the file, a commit must not tell
             raise
+
+    def _leave(self) -> None:
+        """Fill the chunk of the last frame: a gap begins, where a killed writer may have been."""
+        chunk, rest = divmod(self._length, self._frames)
+        if rest:
+            if chunk != self._chunk:
+                self._begin(chunk)
+            self._filled = self._frames
+            self._settle()
 
     def _begin(self, chunk: int) -> None:
         """Gather another chunk; what it has already is read."""

@@ -114,6 +114,10 @@ class H5Array(Growing):
             self._dataset.id.write_direct_chunk(where, rows)
         self._at = (chunk, places[0], self._image.commits) if len(places) == 1 else None
 
+    def _leave(self) -> None:
+        if self._plain:  # otherwise HDF5 has written all that is there, and forgets it
+            super()._leave()
+
     def _empty(self) -> np.ndarray[Any, Any]:
         return super()._empty() if self._row is None else np.empty(self._frames, object)
 

@@ -42,13 +42,16 @@ class ZArray(Growing):
         each = (array.shards or array.chunks)[0] if shape else 1
         record = Record(array.attrs.get(ATTRIBUTE, ()))
         self._meta = Meta(array, place, key)
-        shape = (shape[0] + self._meta.missing(shape[0]), *shape[1:]) if shape else shape
+        missing = self._meta.missing(shape[0]) if shape else 0
+        if missing:
+            shape = (shape[0] + missing, *shape[1:])
+            self._meta.write(shape[0], record)
         super().__init__(shape, array.dtype, int(each), record)
         if array.dtype.kind in "iufc":
             self._fill = array.fill_value
         self._canvas = canvas_of(array) if shape else None
         self._chunks = chunks_of(array, place.folder(key)) if shape else None
-        self._dirty = False
+        self._dirty = self._fresh = False
         if shape:
             _sweep(place, key, -(-shape[0] // int(each)))
 
@@ -78,7 +81,13 @@ class ZArray(Growing):
         if stamp is not None:
             self.record.note(stamp, frame)
 
+    def _begin(self, chunk: int) -> None:
+        super()._begin(chunk)
+        self._fresh = True
+
     def _put(self, chunk: int, rows: np.ndarray[Any, Any], first: int, last: int) -> None:
+        if self._fresh:
+            self._fresh, last = False, len(rows)  # over what may be left of another time
         if rows.size and self._chunks is not None:
             self._chunks.put(chunk, rows, first, last)
 

@@ -575,8 +575,9 @@ def test_what_is_added_to_a_chunk_is_not_written_twice(path):
         assert found["x"][:, 0].tolist() == found["n"][...].tolist() == list(range(8))
 
 
-def test_a_gap_has_zeros_where_a_killed_writer_had_frames(path):
-    with sink("my-data.h5#x", index="n", flush=1000) as node:
+@pytest.mark.parametrize("chunks", ["auto", "2", "3"])
+def test_a_gap_has_zeros_where_a_killed_writer_had_frames(path, chunks):
+    with sink("my-data.h5#x", index="n", flush=1000, chunks=chunks) as node:
         for n in range(3):
             write(node, {"n": n}, x=np.full(40, 7.0))
             if n == 0:
