@@ -177,6 +177,7 @@ class StoredFile(ABC, Generic[Array, Held]):
         if array is None:
             if beside.value is None:
                 return
+            self._dirty = True
             made = Frame(name, beside.value, None, lambda: beside.attributes)
             array = self._keep(name, self._make(made, np.asarray(beside.value), beside.fill))
         elif frame.stamp is not None and array.record.has(frame.stamp):
@@ -184,6 +185,7 @@ class StoredFile(ABC, Generic[Array, Held]):
         value = np.asarray(beside.fill if beside.value is None else beside.value)
         if beside.value is not None and not array.fits(value):
             raise Unfit(f"{name} is there, and has {array.described}")
+        self._dirty = True
         array.write(slot, value, frame.stamp)
 
     def _find(self, name: str) -> Array | None:

@@ -72,7 +72,8 @@ class ZFile(StoredFile[ZArray, "FolderLock | NoLock"]):
             if there != wanted:
                 raise Unfit(f"it is a store of Zarr's format {there}: write format={there}")
             return False
-        if [name for name in self._place.names("") if not name.endswith(".partial")]:
+        # A killed writer may have left what zarr writes before it says what there is.
+        if any(name != ".zattrs" and not _is_rest(name) for name in self._place.names("")):
             raise Unfit(f"it is a folder, but no group of Zarr's format {wanted}")
         return True
 
@@ -140,6 +141,11 @@ class ZFile(StoredFile[ZArray, "FolderLock | NoLock"]):
         known = json.loads(self._place.read("zarr.json") or b"{}")
         if known.pop(_CONSOLIDATED, None) is not None:
             self._place.replace("zarr.json", json.dumps(known, indent=2).encode())
+
+
+def _is_rest(name: str) -> bool:
+    """Tell whether a file is what is left of one that was just being written."""
+    return name.endswith(".partial")
 
 
 def _lock(path: str, timeout: float) -> FolderLock | NoLock:

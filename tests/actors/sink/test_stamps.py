@@ -154,6 +154,9 @@ def test_a_frame_again_of_which_only_a_half_was_committed(
         file._lock.release()  # type: ignore[attr-defined]
         node._store._files.clear()
     with sink("zarr", tmp_path / "f", "run", incarnation=2, **options) as node:
-        frames(node, range(1, 4))
+        frames(node, range(1, 3))
+        node.commit()
+        assert len(read("zarr", tmp_path / "f")[0]["x_timestamp"]) == 3
+        frames(node, range(3, 4))
     arrays = read("zarr", tmp_path / "f")[0]
     assert arrays["x"].tolist() == arrays["x_timestamp"].tolist() == [0, 1, 2, 3]
