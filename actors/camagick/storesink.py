@@ -203,8 +203,8 @@ class StoreSink(ProcessorBase):
                 other = taken.get((key, name + suffix))
                 if other is not None:
                     raise StoreError(
-                        f"{self.noun} {name}{suffix} would take both {other} and, with stamp=1, what"
-                        f" belongs to {tag}: --rename one of them"
+                        f"{self.noun} {name}{suffix} would take both {other} and, with stamp=1,"
+                        f" what belongs to {tag}: --rename one of them"
                     )
 
     def process(self, data: Data, context: Data) -> dict[str, str]:

@@ -9,8 +9,8 @@ from camagick.tools.commitfile import CommitFile
 from camagick.tools.filelock import WriterLock
 from camagick.tools.frames import Unfit
 from camagick.tools.h5array import H5Array, create, opened, write_attributes
-from camagick.tools.superblock import is_new_format
 from camagick.tools.storedfile import StoredFile, make_folders
+from camagick.tools.superblock import is_new_format
 
 if TYPE_CHECKING:
     import numpy as np

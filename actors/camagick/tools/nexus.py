@@ -1,8 +1,8 @@
 """NeXus: what makes silx, h5web and NeXpy plot a file as soon as they open it.
 
-Data sets stay where they are. Each one gets a group of class NXdata, called ``NAME_plot``, with links
-to it and to its times; it is in the group at the top of the data set's path, of class NXentry, or
-in ``/entry`` where it has none.
+Data sets stay where they are. Each one gets a group of class NXdata, called ``NAME_plot``, with
+links to it and to its times; it is in the group at the top of the data set's path, of class
+NXentry, or in ``/entry`` where it has none.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def announce(handle: Any, frame: Frame) -> None:
     entry = _group(handle, parts[0] if len(parts) > 1 else "entry", "NXentry")
     handle.attrs.setdefault("NX_class", "NXroot")
     _point(handle, entry.name[1:])
-    for number, name in enumerate(parts[1:-1], 2):  # groups between the two
+    for number in range(2, len(parts)):  # groups between the two
         _group(handle, "/".join(parts[:number]), "NXcollection")
     known = frame.attributes()
     _once(entry, "start_time", known.get("start_time"))

@@ -151,13 +151,12 @@ class RolledFile:
             When this part cannot be closed, or the next one not be opened.
         """
         roll = self._roll
-        if self._part is None:
-            self._next()
-        elif self._frames and (
-            self._frames >= roll.frames
-            or time.time() - self._since >= roll.seconds
-            or (roll.size < float("inf") and os.path.getsize(self._part.path) >= roll.size)
-        ):
+        due = self._frames and (
+            self._frames >= roll.frames or time.time() - self._since >= roll.seconds
+        )
+        if self._frames and roll.size < float("inf") and self._part is not None:
+            due = due or os.path.getsize(self._part.path) >= roll.size
+        if due or self._part is None:
             self._next()
 
     def write(self, frame: Frame) -> int | None:

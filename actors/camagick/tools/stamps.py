@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 #: What is behind the name of an array in those of its stamps.
 TIMESTAMP, SEVERITY = "_timestamp", "_severity"
-_ABOUT = {
+_ABOUT: dict[str, dict[str, Any]] = {
     TIMESTAMP: {
         "units": "s",
         "long_name": "time of the source, seconds since 1970-01-01T00:00:00Z",
@@ -43,6 +43,6 @@ def stamps(attributes: Mapping[str, Any], now: float) -> tuple[Beside, ...]:
 
 def _number(value: Any, kind: type[np.generic]) -> np.generic | None:
     try:
-        return None if value is None else kind(value)  # type: ignore[call-arg] # one number
+        return None if value is None else kind(value)
     except (TypeError, ValueError, OverflowError):
         return None  # a source's odd idea of a time is no reason to lose the frame

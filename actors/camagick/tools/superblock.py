@@ -19,7 +19,7 @@ _MASK = 0xFFFFFFFF
 def is_new_format(fd: int) -> bool:
     """Tell whether an open file has a superblock that can be marked: that of version 3."""
     head = os.pread(fd, _VERSION + 1, 0)
-    return head.startswith(_SIGNATURE) and head[_VERSION :] >= b"\x03"
+    return head.startswith(_SIGNATURE) and head[_VERSION:] >= b"\x03"
 
 
 def unmarked(data: memoryview) -> memoryview:

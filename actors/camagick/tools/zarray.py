@@ -49,7 +49,7 @@ class ZArray(Growing):
         super().__init__(shape, array.dtype, int(each), record)
         if array.dtype.kind in "iufc":
             self._fill = array.fill_value
-        self._canvas = canvas_of(array) if shape else None
+        self._canvas: Any = canvas_of(array) if shape else None
         self._chunks = chunks_of(array, place.folder(key)) if shape else None
         self._dirty = self._fresh = False
         if shape:
@@ -131,7 +131,9 @@ def create(
     if layout.shard:
         if not layout.chunks:
             chunks = (min(chunks[0], layout.shard), *chunks[1:])
-        lengths = (-(-length // one) * one for length, one in zip(value.shape, chunks[1:], strict=True))
+        lengths = (
+            -(-length // one) * one for length, one in zip(value.shape, chunks[1:], strict=True)
+        )
         shards = (-(-layout.shard // chunks[0]) * chunks[0], *(max(1, one) for one in lengths))
     # Names of axes mean the same in a whole group; only the frames do.
     axes = ("frame", *(f"{short}_{axis}" for axis in range(1, value.ndim + 1)))
@@ -151,7 +153,7 @@ def create(
         attributes=attributes,
         zarr_format=layout.zarr_format,
         overwrite=True,
-        **({} if fill is None else {"fill_value": fill}),
+        fill_value=zarr.core.array.DEFAULT_FILL_VALUE if fill is None else fill,
     )
 
 

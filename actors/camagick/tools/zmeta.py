@@ -66,9 +66,7 @@ class Meta:
         if len(self._template) != 2 + bool(rows):
             self._template = _template(self._known["zarr.json"], recorded=bool(rows))
         values = [str(length), rows, ""] if rows else [str(length), ""]
-        return "".join(
-            text + value for text, value in zip(self._template, values, strict=True)
-        )
+        return "".join(text + value for text, value in zip(self._template, values, strict=True))
 
 
 def _template(metadata: dict[str, Any], *, recorded: bool) -> tuple[str, ...]:

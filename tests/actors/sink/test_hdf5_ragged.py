@@ -40,7 +40,9 @@ def test_rows_by_number(tmp_path: Any) -> None:
 def test_another_length_is_refused_otherwise(tmp_path: Any) -> None:
     with sink("hdf5", tmp_path / "x.h5") as node:
         write(node, x=np.zeros(3))
-        with pytest.raises(CamagickError, match=r"x\.h5: data set /x: it has .*\(3,\).*ragged=1 sto"):
+        with pytest.raises(
+            CamagickError, match=r"x\.h5: data set /x: it has .*\(3,\).*ragged=1 sto"
+        ):
             write(node, x=np.zeros(4))
 
 
@@ -48,5 +50,7 @@ def test_another_length_is_refused_otherwise(tmp_path: Any) -> None:
 def test_rows_that_do_not_fit(tmp_path: Any, value: Any) -> None:
     with sink("hdf5", tmp_path / "x.h5", ragged=1) as node:
         write(node, x=ROWS[1])
-        with pytest.raises(CamagickError, match=r"data set /x: (ragged=1 has no|it has rows of any)"):
+        with pytest.raises(
+            CamagickError, match=r"data set /x: (ragged=1 has no|it has rows of any)"
+        ):
             write(node, x=value)

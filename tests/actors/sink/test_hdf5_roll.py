@@ -12,7 +12,6 @@ import pytest
 
 from camagick.errors import BadOption, CamagickError
 from camagick.sink.hdf5 import Processor
-from camagick.tools import rolling
 from camagick.tools.rolling import Roll, parse_roll
 from tests.actors.sink.storing import sink, write
 
@@ -27,7 +26,11 @@ def content(folder: Path, name: str = "x") -> dict[str, Any]:
         with h5py.File(folder / path) as file:
             frames = file[name].asstr()[...] if name == "text" else file[name][...]
             found[path] = [
-                row.tolist() if name == "row" else row if name == "text" else float(np.ravel(row)[0])
+                row.tolist()
+                if name == "row"
+                else row
+                if name == "text"
+                else float(np.ravel(row)[0])
                 for row in frames
             ]
     return found
@@ -77,7 +80,7 @@ def test_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time goes on while nothing runs."""
     now = time.time()
     for later in (0, 50, 70, 130, 200):
-        monkeypatch.setattr(rolling.time, "time", lambda: now + later)  # noqa: B023 - at once
+        monkeypatch.setattr(time, "time", lambda: now + later)  # noqa: B023 - at once
         with sink("hdf5", tmp_path / "run.h5", roll="1min,1GB") as node:
             for _ in range(2):
                 write(node, x=float(later))
@@ -117,7 +120,7 @@ def test_two_do_not_write_the_same_parts(tmp_path: Path) -> None:
         write(node, x=1.0)
         with (
             sink("hdf5", tmp_path / "run.h5", roll=2, timeout=0) as other,
-            pytest.raises(CamagickError, match="run-00001.h5: another program writes it"),
+            pytest.raises(CamagickError, match=r"run-00001\.h5: another program writes it"),
         ):
             write(other, x=1.0)
 
@@ -125,7 +128,8 @@ def test_two_do_not_write_the_same_parts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "roll"),
     [
-        ("", None), ("1000", Roll(frames=1000)), ("1GB", Roll(size=1e9)), ("2MiB", Roll(size=2**21)),
+        ("", None), ("1000", Roll(frames=1000)), ("1GB", Roll(size=1e9)),
+        ("2MiB", Roll(size=2**21)),
         ("10min", Roll(seconds=600)), ("1.5 h", Roll(seconds=5400)),
         ("1GB|10min,5", Roll(1e9, 600, 5)),
     ],

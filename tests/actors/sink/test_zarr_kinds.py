@@ -85,7 +85,9 @@ def test_frames_by_number(tmp_path: Path, options: Any) -> None:
 
     assert frames("a+", 0, 5) == [1, 0, 0, 0, 0, 6]
     assert frames("o", 1, 5, 3) == [1, 2, 0, 4, 0, 6]
-    with pytest.raises(CamagickError, match="zarr: Overwrite not permitted: index=1 .* array=/x tag"):
+    with pytest.raises(
+        CamagickError, match=r"zarr: Overwrite not permitted: index=1 .* array=/x tag"
+    ):
         frames("a", 1)
     with pytest.raises(CamagickError, match="zarr: Sparse writing not permitted: index=7"):
         frames("o", 7)
@@ -118,7 +120,9 @@ def test_what_is_of_another_format(tmp_path: Path) -> None:
         zarr.open_group(path, mode="w", zarr_format=there)  # type: ignore[arg-type]
         with (
             sink("zarr", path, format=wanted) as node,
-            pytest.raises(CamagickError, match=rf"it is a store of Zarr's format {there}: write fo"),
+            pytest.raises(
+                CamagickError, match=rf"it is a store of Zarr's format {there}: write fo"
+            ),
         ):
             write(node, x=1.0)
 
