@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import io
 import logging
 import os
-import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from camagick.tools import nexus
@@ -13,6 +12,7 @@ from camagick.tools.h5array import write_attributes
 from camagick.tools.h5file import ROLLED
 from camagick.tools.layout import Beside, Frame
 from camagick.tools.record import ATTRIBUTE, Record
+from camagick.tools.replacing import replace
 from camagick.tools.stamps import SEVERITY, TIMESTAMP
 
 if TYPE_CHECKING:
@@ -87,19 +87,14 @@ def write(path: str, parts: Sequence[Part], layout: Layout) -> None:
     """Make the file that joins `parts`, in the place of an older one, in one step."""
     import h5py
 
-    partial = f"{path}.{uuid.uuid4().hex}.partial"
-    try:
-        with h5py.File(partial, "w", locking=False) as file:
-            write_attributes(file, {**layout.origin(), ROLLED: len(parts)})
-            for name in dict.fromkeys(name for part in parts for name in part.arrays):
-                _join(file, name, [(part.path, part.arrays.get(name)) for part in parts])
-            if layout.nexus:
-                _announce(file, layout)
-        os.replace(partial, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(partial)
-        raise
+    image = io.BytesIO()  # HDF5 itself had better not meet a full disk
+    with h5py.File(image, "w", libver=("earliest", "v110")) as file:
+        write_attributes(file, {**layout.origin(), ROLLED: len(parts)})
+        for name in dict.fromkeys(name for part in parts for name in part.arrays):
+            _join(file, name, [(part.path, part.arrays.get(name)) for part in parts])
+        if layout.nexus:
+            _announce(file, layout)
+    replace(path, image.getbuffer())
 
 
 def _join(file: Any, name: str, found: list[tuple[str, Array | None]]) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-import uuid
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from camagick.tools.redo import write_all
+from camagick.tools.replacing import open_for_writing, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +53,7 @@ class AsBytes:
         self._path_of = path_of
 
     def put(self, chunk: int, rows: Rows, first: int, last: int) -> None:
-        fd = _open(self._path_of(chunk))
+        fd = open_for_writing(self._path_of(chunk))
         try:
             if os.fstat(fd).st_size != rows.nbytes:
                 os.ftruncate(fd, rows.nbytes)
@@ -130,32 +129,3 @@ def _packer(known: dict[str, Any]) -> Callable[[Rows], Any] | Literal["none"] | 
     if names == ["bytes"]:
         return "none"
     return numcodecs.Zstd(**options[1]).encode if names == ["bytes", "zstd"] else None
-
-
-def replace(path: str, content: Any) -> None:
-    """Write a file in the place of the one that is there, in one step."""
-    partial = f"{path}.{uuid.uuid4().hex}.partial"
-    try:
-        fd = _open(partial)
-        try:
-            data = memoryview(content).cast("B")
-            # With its blocks there, ext4 does not write a file out when it is renamed.
-            os.posix_fallocate(fd, 0, len(data))
-            write_all(fd, data, 0)
-        finally:
-            os.close(fd)
-        os.replace(partial, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(partial)
-        raise
-
-
-def _open(path: str) -> int:
-    """Open a file for writing; it and its folder are made where they do not exist."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-    try:
-        return os.open(path, flags, 0o666)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        return os.open(path, flags, 0o666)

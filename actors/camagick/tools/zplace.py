@@ -6,7 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any, Protocol
 
-from camagick.tools.zchunks import replace
+from camagick.tools.replacing import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

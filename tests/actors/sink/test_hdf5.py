@@ -440,6 +440,7 @@ def test_files_that_cannot_be_written(path, tmp_path):
         ("notes.h5", "it is no HDF5 file"),
         ("folder.h5", "Is a directory"),
         ("/proc/none/x.h5", "No such file or directory"),
+        ("/sys/x.h5", "Permission denied|Read-only file system"),
         ("notes.h5/x.h5", "Not a directory|File exists"),
     ]:
         with (

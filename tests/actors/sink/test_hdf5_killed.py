@@ -79,7 +79,14 @@ def test_killed_at_any_moment(tmp_path, seed):
 
 
 @pytest.mark.parametrize(
-    ("name", "place"), [("appended", "limit"), ("at once", "small"), ("two files", "small")]
+    ("name", "place"),
+    [
+        ("appended", "limit"),
+        ("at once", "small"),
+        ("two files", "small"),
+        pytest.param("rolled", "small", marks=pytest.mark.long),
+        pytest.param("stamped", "small", marks=pytest.mark.long),
+    ],
 )
 def test_a_full_disk(tmp_path, name, place):
     """The files stay as of the last commit, and the next start goes on."""
