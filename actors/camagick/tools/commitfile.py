@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from camagick.tools import redo, superblock
+from camagick.tools import redo
 from camagick.tools.overlay import Overlay
 from camagick.tools.pieces import in_order
 
@@ -92,8 +92,6 @@ class CommitFile:
     def write(self, data: Any) -> int:
         """Write at the position. `data` may be used again when this has returned."""
         source, start = memoryview(data).cast("B"), self._position
-        if start == 0:
-            source = superblock.unmarked(source)
         if len(source) == self._watched[1] and _address(source) == self._watched[0]:
             self._seen.append(start)
         self._position += len(source)

@@ -10,7 +10,7 @@ from camagick.tools.filelock import WriterLock
 from camagick.tools.frames import Unfit
 from camagick.tools.h5array import H5Array, create, opened, write_attributes
 from camagick.tools.storedfile import StoredFile, make_folders
-from camagick.tools.superblock import is_new_format
+from camagick.tools.superblock import is_marked, is_new_format
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +32,11 @@ class H5File(StoredFile[H5Array, WriterLock]):
     def _open(self) -> None:
         fd, swmr = self._lock.fd, self._layout.swmr
         redo.replay(fd)
+        if is_marked(fd):
+            raise Unfit(
+                "another program has it open for writing, or was killed at that"
+                f" (then: h5clear -s {self.path})"
+            )
         self._image = CommitFile(fd)
         new = self._lock.size == 0
         if swmr and not new and not is_new_format(fd):
@@ -111,8 +116,9 @@ def _handle(image: CommitFile, *, new: bool, late: bool) -> Any:
     import h5py
 
     # The oldest format, which everybody reads; or, for SWMR readers, that of HDF5 1.10, where all
-    # that describes the data has checksums. Locks are ours (see WriterLock), HDF5's would shut
-    # readers out.
+    # that describes the data has checksums. HDF5 marks a file of the latter kind while it is open,
+    # and nobody else gets in, but not through a file object. Locks are ours (see WriterLock),
+    # HDF5's would shut readers out.
     versions = ("v110", "latest") if late else ("earliest", "v108")
     handle = h5py.File(image, "w" if new else "r+", locking=False, libver=versions)
     handle.flush()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from importlib.util import find_spec
 from typing import Any
 
 import h5py
@@ -53,6 +55,18 @@ def test_the_first_data_set_is_plotted(tmp_path: Any, path: str, entry: str, rol
     with h5py.File(tmp_path / "x.h5") as file:
         assert f"{entry}/{short[:-5]}n_plot" in file
         assert "start_time" in file[entry]
+
+
+@pytest.mark.skipif(find_spec("silx") is None, reason="silx is not installed")
+def test_silx_agrees(tmp_path: Any) -> None:
+    with sink("hdf5", tmp_path / "x.h5", nexus=1) as node:
+        write(node, image=np.ones((4, 5)))
+    nxdata: Any = importlib.import_module("silx.io.nxdata")
+    with h5py.File(tmp_path / "x.h5") as file:
+        plot = nxdata.get_default(file, validate=True)
+        assert plot.is_valid
+        assert not plot.issues
+        assert (plot.signal.shape, plot.interpretation) == ((1, 4, 5), "image")
 
 
 def test_a_data_set_that_is_replaced(tmp_path: Any) -> None:

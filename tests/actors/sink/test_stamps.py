@@ -115,6 +115,17 @@ def test_stamps_go_where_the_frame_goes(kind: Any, tmp_path: Any) -> None:
     assert frames("O", 0, length=5) == ([1], [0.5])
 
 
+def test_a_frame_that_is_handed_over_again_keeps_its_time(kind: Any, tmp_path: Any) -> None:
+    name, options = kind
+    times = []
+    for incarnation in (1, 2):
+        with sink(name, tmp_path / "f", "run", incarnation, stamp=1, **options) as node:
+            for node.seq in range(2):
+                write(node, {}, x=1.0)
+        times.append(read(name, tmp_path / "f")[0]["x_timestamp"].tolist())
+    assert times[0] == times[1]
+
+
 def test_stamps_of_data_that_had_none(kind: Any, tmp_path: Any) -> None:
     name, options = kind
     for stamp in (0, 1):
