@@ -83,8 +83,8 @@ class Processor(StoreSink):
         Store arrays of one axis as rows that may differ in length. Otherwise an
         array of another length than the first one ends the run.
     swmr : bool, default False
-        Make a file that SWMR readers can open once and follow, see
-        docs/storage.md; programs need HDF5 1.10 (of 2016) to read it.
+        Make a file that SWMR readers can open once and follow (its numbers),
+        see docs/storage.md; programs need HDF5 1.10 (of 2016) to read it.
     nexus : bool, default False
         Say in the file what is to be plotted, in the terms of NeXus, so that
         silx, h5web and NeXpy show it at once; with `stamp`.
