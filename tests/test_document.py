@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -194,12 +195,19 @@ def test_growing_datasets(env: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_growing_arrays(env: dict[str, str], tmp_path: Path) -> None:
-    line = r"""caspy --from-epics EXAMPLE:iffy EXAMPLE:jedda \
+    """And, beside them, the times that the control system tells."""
+    zarr_line = r"""caspy --from-epics EXAMPLE:iffy EXAMPLE:jedda \
             --to-zarr my-data.zarr#group/{tag}"""
+    line = zarr_line.replace("--to-zarr", "{ --to-zarr") + " --to-hdf5 too.h5 stamp=1 }"
+    since = time.time() - 60  # what does not change is older than this run
     shell(line, env, tmp_path, count=3)
     group = zarr.open_group(tmp_path / "my-data.zarr", path="group", mode="r")
     shapes = {name: array.shape for name, array in group.arrays()}
     assert shapes == {"EXAMPLE_iffy": (3,), "EXAMPLE_jedda": (3, 2048)}
+    with h5py.File(tmp_path / "too.h5") as file:
+        times = file["EXAMPLE_jedda_timestamp"][...]
+        assert since < times[0] <= times[1] <= times[2] < time.time()
+        assert len(file["EXAMPLE_jedda_severity"]) == 3
 
 
 @contextlib.contextmanager
