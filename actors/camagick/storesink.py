@@ -109,12 +109,15 @@ class StoreSink(ProcessorBase):
         self._strict = truth(strict)
         self._known: tuple[list[str], dict[str, Place]] = [], {}
         self._failed = False
-        self._origin = Origin(lambda: self.placement)
+        self._origin = Origin(self._run)
 
     @property
     def url(self) -> str:
         """What the user has given for the file, with its fields."""
         return self._url.outer.text
+
+    def _run(self) -> tuple[str, str]:
+        return self.placement.run, self.placement.run_dir
 
     def open_file(self, path: str) -> Stored:
         """Open a file for writing."""
@@ -147,7 +150,7 @@ class StoreSink(ProcessorBase):
                 importlib.import_module(library)
             except ImportError:
                 raise MissingExtra(self.name, library, self.extra) from None
-        self._origin = Origin(lambda: self.placement)
+        self._origin = Origin(self._run)
         self.layout = self.layout._replace(packed=self.packing(), origin=self._origin.full)
         self._store.start()
 

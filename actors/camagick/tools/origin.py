@@ -13,8 +13,6 @@ from camagick_broker import running
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from camagick.processor import Placement
-
 #: HDF5 has no attributes beyond 64 KiB.
 _LONGEST = 30_000
 
@@ -24,25 +22,25 @@ class Origin:
 
     Parameters
     ----------
-    placement
-        Gives the place in the run of the processor that writes.
+    run
+        Gives the identity of the run, and the folder of its bus; '' in one process.
     """
 
-    def __init__(self, placement: Callable[[], Placement]) -> None:
-        self._placement = placement
+    def __init__(self, run: Callable[[], tuple[str, str]]) -> None:
+        self._run = run
         self._since = datetime.now().astimezone().isoformat(timespec="seconds")
         self._recipe: str | None = None
 
     def short(self) -> dict[str, str]:
         """Return time of the start (ISO 8601), program with its version, identity of the run."""
         known = {"start_time": self._since, "program": f"caspy {camagick.__version__}"}
-        run = self._placement().run
+        run, _ = self._run()
         return {**known, "run_id": run} if run else known
 
     def full(self) -> dict[str, str]:
         """Return the same, and the recipe: the command line, as far as this host knows it."""
         if self._recipe is None:
-            folder = self._placement().run_dir
+            _, folder = self._run()
             card = running.read(Path(folder)) if folder else None
             self._recipe = shlex.join(card.command)[:_LONGEST] if card is not None else ""
         return {**self.short(), "recipe": self._recipe} if self._recipe else self.short()

@@ -126,15 +126,7 @@ def create(
 
     name, text = frame.name.strip("/"), value.dtype.kind == "O"
     short = name.rpartition("/")[2]
-    chunks = chunk_shape(value, layout.chunks)
-    shards = None
-    if layout.shard:
-        if not layout.chunks:
-            chunks = (min(chunks[0], layout.shard), *chunks[1:])
-        lengths = (
-            -(-length // one) * one for length, one in zip(value.shape, chunks[1:], strict=True)
-        )
-        shards = (-(-layout.shard // chunks[0]) * chunks[0], *(max(1, one) for one in lengths))
+    chunks, shards = _division(value, layout)
     # Names of axes mean the same in a whole group; only the frames do.
     axes = ("frame", *(f"{short}_{axis}" for axis in range(1, value.ndim + 1)))
     attributes = _plain(frame.attributes())
@@ -155,6 +147,19 @@ def create(
         overwrite=True,
         fill_value=zarr.core.array.DEFAULT_FILL_VALUE if fill is None else fill,
     )
+
+
+def _division(
+    value: np.ndarray[Any, Any], layout: Layout
+) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    """Return the shapes of chunks and of shards; a shard has whole chunks."""
+    chunks = chunk_shape(value, layout.chunks)
+    if not layout.shard:
+        return chunks, None
+    if not layout.chunks:
+        chunks = (min(chunks[0], layout.shard), *chunks[1:])
+    lengths = (layout.shard, *(max(1, length) for length in value.shape))
+    return chunks, tuple(-(-n // one) * one for n, one in zip(lengths, chunks, strict=True))
 
 
 def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:

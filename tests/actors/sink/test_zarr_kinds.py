@@ -149,9 +149,7 @@ def test_what_is_of_another_format(tmp_path: Path) -> None:
         zarr.open_group(path, mode="w", zarr_format=there)  # type: ignore[arg-type]
         with (
             sink("zarr", path, format=wanted) as node,
-            pytest.raises(
-                CamagickError, match=rf"it is a store of Zarr's format {there}: write fo"
-            ),
+            pytest.raises(CamagickError, match=rf"it is a store of Zarr's format {there}: write"),
         ):
             write(node, x=1.0)
 
