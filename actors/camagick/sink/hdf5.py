@@ -143,6 +143,8 @@ class Processor(StoreSink):
             path, mode, index, strict, timeout=timeout, flush=flush, chunks=chunks,
             stamp=truth(stamp) or truth(nexus),
         )  # fmt: skip
+        if "://" in self.url:
+            raise BadOption(f"hdf5: {path!r}: a path, no URL (--to-zarr knows some)")
         self.layout = self.layout._replace(
             ragged=truth(ragged), swmr=truth(swmr), nexus=truth(nexus)
         )
@@ -154,7 +156,7 @@ class Processor(StoreSink):
         except ValueError as error:
             raise BadOption(f"hdf5: {error}") from None
         if parsed is not None and (self._index or self.layout.mode.letter != "a"):
-            raise BadOption("hdf5: roll= appends: it goes with neither index= nor a mode but a")
+            raise BadOption("hdf5: roll= appends: leave out index=, and any mode= but a")
         return parsed
 
     def open_file(self, path: str) -> H5File | RolledFile:

@@ -6,6 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any, Protocol
 
+from camagick.tools.frames import Unfit
 from camagick.tools.replacing import replace
 
 if TYPE_CHECKING:
@@ -129,8 +130,17 @@ class Remote:
 
 
 def place_of(path: str) -> ZPlace:
-    """Return where a store is: a path, or a URL."""
-    return Remote(path) if is_url(path) else Folder(local(path))
+    """Return where a store is: a path, or a URL.
+
+    Raises
+    ------
+    Unfit
+        When something is missing for a URL of that kind.
+    """
+    try:
+        return Remote(path) if is_url(path) else Folder(local(path))
+    except ImportError as error:  # fsspec knows it, but needs a library for it
+        raise Unfit(str(error)) from None
 
 
 def local(path: str) -> str:

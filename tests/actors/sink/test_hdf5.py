@@ -233,6 +233,7 @@ def test_a_missing_context_value(path):
         (["a.h5#{}"], {}),
         (["a.h5#{tag"], {}),
         (["a.h5#{index}"], {}),
+        (["s3://bucket/a.h5"], {}),
         (["a.h5"], {"mode": "w"}),
         (["a.h5"], {"mode": "a++"}),
         (["a.h5"], {"mode": ""}),

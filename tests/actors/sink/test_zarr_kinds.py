@@ -164,6 +164,13 @@ def test_stores_that_fsspec_knows(tmp_path: Path, version: int) -> None:
                 node.seq = 2 * turn + n
                 texts = write(node, {"timestamp": 5.0}, x=np.full(3, node.seq), t="text")
     assert texts == [f"{url}#g/x[3]", f"{url}#g/t[3]"]
+    needs_more = [] if importlib.util.find_spec("s3fs") else ["s3://b/z"]
+    for url_of_none in ("nosuch://b/z", *needs_more):
+        with (
+            sink("zarr", url_of_none) as node,
+            pytest.raises(CamagickError, match=r"^zarr: \w+://b/z: [^\n]+(nosuch|s3fs)[^\n]*$"),
+        ):
+            write(node, x=1.0)
     group = zarr.open_group(zarr.storage.FsspecStore.from_url(url), mode="r")
     arrays = {name: np.asarray(array[...]) for name, array in group["g"].arrays()}  # type: ignore[union-attr]
     assert arrays["x"][:, 0].tolist() == [0, 1, 2, 3]
