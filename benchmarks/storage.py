@@ -242,13 +242,46 @@ def contenders(peer: str | None) -> dict[str, Callable[[Work], Rate]]:
     return found
 
 
-def measure(works: tuple[Work, ...], runs: int, peer: str | None) -> list[dict[str, Any]]:
+#: What `--options` compares: those of the table in docs/storage.md.
+OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("hdf5", {}),
+    ("hdf5", {"stamp": 1}),
+    ("hdf5", {"swmr": 1}),
+    ("hdf5", {"ragged": 1}),
+    ("hdf5", {"roll": 1000}),
+    ("hdf5", {"compression": "bitshuffle"}),
+    ("hdf5", {"compression": "gzip"}),
+    ("zarr", {"compression": "none"}),
+    ("zarr", {}),
+    ("zarr", {"format": 2}),
+    ("zarr", {"chunks": 1, "shard": 16}),
+)
+
+
+def options() -> dict[str, Callable[[Work], Rate]]:
+    """Return the sinks with their options, by name; the slow ones have less to do."""
+
+    def rate(kind: str, chosen: dict[str, Any]) -> Callable[[Work], Rate]:
+        slow = 10 if {"compression", "shard"} & chosen.keys() else 1
+        return lambda work: sink_rate(
+            kind, replace(work, count=max(3, work.count // slow)), 4, **chosen
+        )
+
+    return {
+        " ".join((kind, *(f"{key}={value}" for key, value in chosen.items()))): rate(kind, chosen)
+        for kind, chosen in OPTIONS
+    }
+
+
+def measure(
+    works: tuple[Work, ...], runs: int, contending: dict[str, Callable[[Work], Rate]]
+) -> list[dict[str, Any]]:
     """Run everything in turn, `runs` times; return one row for each work and contender."""
     rows = []
     for work in works:
         rates: dict[str, list[Rate]] = {}
         for _ in range(runs):
-            for name, rate in contenders(peer).items():
+            for name, rate in contending.items():
                 rates.setdefault(name, []).append(rate(work))
         for name, seen in rates.items():
             wall, cpu = [one.wall for one in seen], [one.cpu for one in seen]
@@ -280,12 +313,14 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, help="how often (5, quick: 3)")
     parser.add_argument("--scale", type=float, help="iterations, as a share (1, quick: 0.25)")
     parser.add_argument("--peer", help="Python of an environment with the peer in it")
+    parser.add_argument("--options", action="store_true", help="our sinks, with their options")
     given = parser.parse_args(words)
     scale = given.scale or (0.25 if given.quick else 1.0)
     works = tuple(replace(work, count=max(3, int(work.count * scale))) for work in WORKS)
     peer = given.peer if given.peer and Path(given.peer).exists() else None
-    print(table(measure(works, given.runs or (3 if given.quick else 5), peer)))
-    if peer is None:
+    contending = options() if given.options else contenders(peer)
+    print(table(measure(works, given.runs or (3 if given.quick else 5), contending)))
+    if peer is None and not given.options:
         print(f"not measured: the peer ({given.peer or 'no --peer given'})")
     return 0
 

@@ -35,21 +35,23 @@ LAST = ["--npfun", "min", "--rename", "{}_c"]
 #: What runs behind the source, and the tags that arrive in every file, with the factor of a number.
 TOPOLOGIES: dict[str, tuple[list[str], dict[str, int]]] = {
     "chain": (
-        [*SUM, "--to-hdf5", "chain.h5#{tag}"],
+        [*SUM, "--to-hdf5", "chain.h5#{tag}", "stamp=1", "swmr=1"],
         {"x_a": 4, "big_a": 8192},
     ),
     "fanout": (
-        ["{", "[", *SUM, "]", "[", *MAX, "]", "[", "]", "}", "--to-hdf5", "fanout.h5#{tag}"],
+        ["{", "[", *SUM, "]", "[", *MAX, "]", "[", "]", "}",
+         "--to-hdf5", "fanout.h5#{tag}", "ragged=1"],
         {"x_a": 4, "big_a": 8192, "x_b": 1, "big_b": 1, "x": 1, "big": 1},
     ),
     "nested": (
         ["{", "[", *SUM, "{", "[", *LAST, "]", "[", "]", "}", "]", "[", *MAX, "]", "}",
-         "{", "--to-hdf5", "nested.h5#{tag}", "--to-zarr", "nested.zarr#{tag}", "}"],
+         "{", "--to-hdf5", "nested.h5#{tag}", "--to-zarr", "nested.zarr#{tag}",
+         "format=2", "stamp=1", "}"],
         {"x_a_c": 4, "big_a_c": 8192, "x_a": 4, "big_a": 8192, "x_b": 1, "big_b": 1},
     ),
     "workers": (
         ["{", "[", "--npfun", "sum", "@workers=3", "--rename", "{}_a", "@workers=2", "]", "[", "]",
-         "}", "--nonempty", "@workers=2", "--to-hdf5", "workers.h5#{tag}"],
+         "}", "--nonempty", "@workers=2", "--to-hdf5", "workers.h5#{tag}", "roll=100"],
         {"x_a": 4, "big_a": 8192, "x": 1, "big": 1},
     ),
 }  # fmt: skip
@@ -247,7 +249,9 @@ def read_hdf5(path: Path) -> dict[str, Any]:
     import h5py
 
     with h5py.File(path, "r") as file:
-        return {name: file[name][()] for name in file if isinstance(file[name], h5py.Dataset)}
+        found = {name: file[name][()] for name in file if isinstance(file[name], h5py.Dataset)}
+    # Rows that could differ in length, but do not.
+    return {name: np.stack(a) if a.dtype == object else a for name, a in found.items()}
 
 
 def read_zarr(path: Path) -> dict[str, Any]:

@@ -11,17 +11,21 @@ import contextlib
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
 import pytest
+import zarr
 
+from tests.docs_runner import _H5LS
 from tests.servers.ioc import SoftIoc, ca_env, caget, camonitor, caput, full, until
 
 if TYPE_CHECKING:
@@ -160,13 +164,50 @@ def test_what_a_command_prints(
         assert re.fullmatch(pattern, text), (pattern, text)
 
 
+def tree(path: Path) -> list[str]:
+    """Return what `h5ls -r` prints: Debian's own, or what the tests of documents have for it."""
+    own = [sys.executable, "-c", _H5LS]
+    done = subprocess.run(
+        [*(own if shutil.which("h5ls") is None else ["h5ls", "-r"]), str(path)],
+        capture_output=True, text=True, timeout=DEADLINE_S, check=True,
+    )  # fmt: skip
+    return [" ".join(line.split()) for line in done.stdout.splitlines()]
+
+
 def test_growing_datasets(env: dict[str, str], tmp_path: Path) -> None:
-    line = r"caspy --from-epics EXAMPLE:iffy EXAMPLE:jedda --to-hdf5 my-data.h5#group/{tag}"
-    shell(line, env, tmp_path, count=3)
+    line = r"""caspy --from-epics EXAMPLE:iffy EXAMPLE:jedda \
+            --to-hdf5 my-data.h5#group/{tag} \
+            --to-summary"""
+    printed = shell(line, env, tmp_path, count=3)
+    assert printed[-1] == "EXAMPLE_jedda: ./my-data.h5#group/EXAMPLE_jedda[2]"
+    assert tree(tmp_path / "my-data.h5") == [
+        "/ Group",
+        "/group Group",
+        "/group/EXAMPLE_iffy Dataset {3/Inf}",
+        "/group/EXAMPLE_jedda Dataset {3/Inf, 2048}",
+    ]
     with h5py.File(tmp_path / "my-data.h5") as file:
-        assert file["group/EXAMPLE_jedda"].shape == (3, 2048)
-        assert file["group/EXAMPLE_jedda"].maxshape == (None, 2048)
-        assert file["group/EXAMPLE_iffy"].shape == (3,)
+        assert file["group/EXAMPLE_jedda"].dtype == "f8"
+        assert file.attrs["recipe"] == (
+            "caspy -count 3 --from-epics EXAMPLE:iffy EXAMPLE:jedda"
+            " --to-hdf5 'my-data.h5#group/{tag}' --to-summary"
+        )
+
+
+def test_growing_arrays(env: dict[str, str], tmp_path: Path) -> None:
+    """And, beside them, the times that the control system tells."""
+    zarr_line = r"""caspy --from-epics EXAMPLE:iffy EXAMPLE:jedda \
+            --to-zarr my-data.zarr#group/{tag}"""
+    line = zarr_line.replace("--to-zarr", "{ --to-zarr") + " --to-hdf5 too.h5 stamp=1 }"
+    since = time.time() - 60  # what does not change is older than this run
+    shell(line, env, tmp_path, count=3)
+    group = zarr.open_group(tmp_path / "my-data.zarr", path="group", mode="r")
+    shapes = {name: array.shape for name, array in group.arrays()}
+    assert shapes == {"EXAMPLE_iffy": (3,), "EXAMPLE_jedda": (3, 2048)}
+    with h5py.File(tmp_path / "too.h5") as file:
+        times = file["EXAMPLE_jedda_timestamp"][...]
+        assert since < times[0] <= times[1] <= times[2] < time.time()
+        assert len(file["EXAMPLE_jedda_severity"]) == 3
 
 
 @contextlib.contextmanager
@@ -257,8 +298,19 @@ def test_a_scan_number_in_the_path(env: dict[str, str], tmp_path: Path) -> None:
         until(lambda: len(output(tmp_path)) >= 2, "frames of scan 0")
         caput(env, "EXAMPLE:scan", "1")
         until(lambda: sum("scan-001" in text for text in output(tmp_path)) >= 2, "frames of scan 1")
-    with h5py.File(tmp_path / "my-data.h5") as file:
-        assert file["scan-000/data"].shape[1:] == file["scan-001/data"].shape[1:] == (2048,)
+    lines = output(tmp_path)
+    counts = [sum(f"scan-{scan:03d}/data" in text for text in lines) for scan in (0, 1)]
+    found = tree(tmp_path / "my-data.h5")
+    stored = [int(found[at].partition("{")[2].partition("/")[0]) for at in (2, 4)]
+    # What is printed last may be one behind at Ctrl-C.
+    assert all(0 <= there - told <= 1 for there, told in zip(stored, counts, strict=True))
+    assert found == [
+        "/ Group",
+        "/scan-000 Group",
+        f"/scan-000/data Dataset {{{stored[0]}/Inf, 2048}}",
+        "/scan-001 Group",
+        f"/scan-001/data Dataset {{{stored[1]}/Inf, 2048}}",
+    ]
 
 
 SCAN_AND_FRAME = r"""caspy --from-ioc 'scan=scan(1)' 'frame=frame(0)' prefix=EXAMPLE: \
@@ -283,6 +335,9 @@ def test_scan_and_frame(env: dict[str, str], tmp_path: Path) -> None:
         "# EXAMPLE_jedda",
         *[f"my-data.h5#scan-001/EXAMPLE_jedda[{n}]" for n in range(4)],
         "my-data.h5#scan-002/EXAMPLE_jedda[3]",
+    ]
+    assert tree(tmp_path / "my-data.h5")[2::2] == [
+        f"/scan-00{scan}/EXAMPLE_jedda Dataset {{4/Inf, 64, 32}}" for scan in (1, 2)
     ]
     refused, ignored = (tmp_path / "err").read_text().splitlines()
     assert refused == (

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from camagick.errors import BadOption, CamagickError, MissingExtra
-from camagick.storesink import Place, StoreSink
-from camagick.tools.frameindex import Refused, frame_number, parse_mode
+from camagick.errors import BadOption, MissingExtra
+from camagick.storesink import StoreSink, truth
 from camagick.tools.h5file import H5File
-
-if TYPE_CHECKING:
-    from camagick.data import Data
-
-log = logging.getLogger(__name__)
+from camagick.tools.rolling import Roll, RolledFile, parse_roll
 
 #: What h5py has, and what comes with hdf5plugin: its name there, and how it is told.
 _OWN = ("none", "gzip", "lzf")
@@ -23,11 +17,6 @@ _PLUGINS: dict[str, tuple[str, dict[str, Any]]] = {
     "lz4": ("LZ4", {}),
     "zstd": ("Zstd", {}),
 }
-_NO = ("0", "false", "no", "off", "")
-
-
-class RefusedIndexError(CamagickError):
-    """A frame number that the mode does not permit."""
 
 
 class Processor(StoreSink):
@@ -36,8 +25,9 @@ class Processor(StoreSink):
     Every tag has a data set of its own. It grows on its first axis: 83 spectra
     of 2048 points are a data set of 83 x 2048 (`h5ls` shows ``{83/Inf, 2048}``),
     83 temperatures one of 83. Numbers keep their type, texts are stored as
-    texts. Beside the data stand its units, as far as the source knows them, and
-    when and by what it was written (attributes).
+    texts. Attributes tell what the source knows about the values (units,
+    precision, limits, the texts of an enumeration, the name of the PV), and
+    when and by what they were written; those of the file, the whole command.
 
     Other programs can read the file while it is being written: they see what is
     older than `flush` seconds. One that reads in the very moment of a flush may
@@ -84,6 +74,25 @@ class Processor(StoreSink):
         'gzip' is read by every program; 'lzf' is faster and bigger, and needs
         h5py to read. 'bitshuffle' (with LZ4), 'blosc2', 'lz4' and 'zstd' are
         faster still; to write and to read them, hdf5plugin must be installed.
+    stamp : bool, default False
+        Store the time of each frame beside it, in a data set of the same length
+        called ``NAME_timestamp``: seconds since 1970 UTC, those of the source
+        where it tells them. Where it tells an alarm severity, that goes to
+        ``NAME_severity`` (0 to 3).
+    ragged : bool, default False
+        Store arrays of one axis as rows that may differ in length. Otherwise an
+        array of another length than the first one ends the run.
+    swmr : bool, default False
+        Make a file that SWMR readers can open once and follow (its numbers),
+        see docs/storage.md; programs need HDF5 1.10 (of 2016) to read it.
+    nexus : bool, default False
+        Say in the file what is to be plotted, in the terms of NeXus, so that
+        silx, h5web and NeXpy show it at once; with `stamp`.
+    roll : str, default ''
+        Begin another file after a size (``1GB``), a time (``10min``), a number
+        of frames (``1000``), or whatever comes first (``1GB,10min``):
+        ``run-00001.h5``, ``run-00002.h5``, ... for ``run.h5``. Each is whole by
+        itself; ``run.h5`` joins them. Appends only.
 
     Examples
     --------
@@ -98,6 +107,12 @@ class Processor(StoreSink):
               --demote scan frame --from-epics EXAMPLE:jedda \
               --to-hdf5 my-data.h5#scan-{scan:03d}/{tag} \
                         index=frame mode=a+ strict=0
+
+    With the times of the control system, to be plotted by silx, a file each
+    hour::
+
+        caspy --from-epics EXAMPLE:jedda \
+              --to-hdf5 my-data.h5#scan/{tag} nexus=1 roll=1h
     """
 
     requires: ClassVar[tuple[str, ...]] = ("h5py",)
@@ -114,23 +129,44 @@ class Processor(StoreSink):
         flush: float = 0.25,
         chunks: str = "auto",
         compression: str = "none",
+        stamp: bool = False,
+        ragged: bool = False,
+        swmr: bool = False,
+        nexus: bool = False,
+        roll: str = "",
     ) -> None:
-        try:
-            frames = parse_mode(str(mode))
-        except ValueError as error:
-            raise BadOption(f"hdf5: {error}") from None
         if str(compression) not in (*_OWN, *_PLUGINS):
             known = ", ".join((*_OWN, *_PLUGINS))
             raise BadOption(f"hdf5: compression={compression!r}: {known}")
         self._compression = str(compression)
-        self.prepare(path, frames, timeout, flush, chunks)
-        self._index = str(index or "").removeprefix("@")
-        if "index" in self._url.fields and not self._index:
-            raise BadOption(f"hdf5: {path!r} has {{index}}: say which value that is, index=NAME")
-        self._strict = str(strict).strip().lower() not in _NO
+        self.prepare(
+            path, mode, index, strict, timeout=timeout, flush=flush, chunks=chunks,
+            stamp=truth(stamp) or truth(nexus),
+        )  # fmt: skip
+        if "://" in self.url:
+            raise BadOption(f"hdf5: {path!r}: a path, no URL (--to-zarr knows some)")
+        self.layout = self.layout._replace(
+            ragged=truth(ragged), swmr=truth(swmr), nexus=truth(nexus)
+        )
+        self._roll = self._parse_roll(roll)
 
-    def open_file(self, path: str) -> H5File:
-        return H5File(path, self.timeout, self.layout)
+    def _parse_roll(self, roll: Any) -> Roll | None:
+        try:
+            parsed = parse_roll(str(roll))
+        except ValueError as error:
+            raise BadOption(f"hdf5: {error}") from None
+        if parsed is not None and (self._index or self.layout.mode.letter != "a"):
+            raise BadOption("hdf5: roll= appends: leave out index=, and any mode= but a")
+        return parsed
+
+    def open_file(self, path: str) -> H5File | RolledFile:
+        def part(name: str) -> H5File:
+            return H5File(name, self.timeout, self.layout)
+
+        if self._roll is None:
+            return part(path)
+        again = self.placement.incarnation > 1
+        return RolledFile(path, part, self._roll, self.layout, again=again)
 
     def packing(self) -> dict[str, Any]:
         """Return what h5py is told about compression; load what it needs for that."""
@@ -145,46 +181,3 @@ class Processor(StoreSink):
         if self._compression == "none":
             return {}
         return {"compression": self._compression, "shuffle": True}
-
-    def process(self, data: Data, context: Data) -> dict[str, str]:
-        """Write one frame of each tag, and return where each one went."""
-        if not data:
-            return {}
-        try:
-            number = self._number(context)
-        except Refused as refusal:
-            self._refuse(refusal, ",".join(data))
-            return {}
-        texts: dict[str, str] = {}
-        with self.storing():
-            for tag, place in self.places(data, {**context, "index": number}).items():
-                try:
-                    written = self.frame(data, tag, place, number)
-                except Refused as refusal:
-                    self._refuse(refusal, tag, place)
-                    continue
-                if written is not None:
-                    texts[tag] = self.text(place, written, mark=not self._index)
-        return texts
-
-    def _number(self, context: Data) -> int | None:
-        if not self._index:
-            return None
-        if self._index not in context:
-            raise Refused("No frame index in the context", self._index)
-        return frame_number(context[self._index])
-
-    def _refuse(self, refusal: Refused, tag: str, place: Place | None = None) -> None:
-        """Raise, or say, that a frame is left out, as `strict` wants it."""
-        if self._strict:
-            where = ""
-            if place is not None:
-                where = f" file={place.path} frames={refusal.frames} dataset={place.name}"
-            raise RefusedIndexError(
-                f"hdf5: {refusal.why}: index={refusal.index}{where} tag={tag} (strict=0 goes on)"
-            )
-        where = ""
-        if place is not None:
-            where = f' file={place.path} frames={refusal.frames} dataset="{place.name}"'
-        log.error('msg="%s" index=%s%s', refusal.why, refusal.index, where)
-        log.error('msg="Ignoring frame index error as instructed" tag=%s', tag)

@@ -11,6 +11,7 @@ import numpy as np
 
 from camagick.tools import redo
 from camagick.tools.overlay import Overlay
+from camagick.tools.pieces import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,7 +162,7 @@ class CommitFile:
         if size < self._length:
             self._extend(size)
         if self._held:
-            pieces: list[tuple[int, bytearray]] = sorted(self._held, key=_rank)
+            pieces = in_order(self._held)
             redo.commit(self._fd, pieces, self._length)
         elif size > self._length:
             os.ftruncate(self._fd, self._length)
@@ -246,17 +247,3 @@ def _changes(new: memoryview, old: memoryview) -> list[tuple[int, int]]:
     edges = np.flatnonzero(np.diff(changed, prepend=False, append=False)) * _BLOCK
     runs = [(first, last) for first, last in edges.reshape(-1, 2).tolist()]
     return runs if even == len(new) else [*runs, (even, len(new))]
-
-
-def _rank(piece: tuple[int, bytearray]) -> tuple[int, int]:
-    """Return when a piece is overwritten, so that a reader finds a sound file in between, too.
-
-    First the superblock (with the length of the file), then what leads to data, the upper nodes of
-    a tree before the lower ones, last of all what says how much data there is.
-    """
-    start, data = piece
-    if start == 0:
-        return 0, 0
-    if data.startswith(b"TREE"):
-        return 1, -int.from_bytes(data[5:6], "little")  # its level
-    return (2, 0) if data.startswith((b"SNOD", b"HEAP", b"GCOL")) else (3, 0)

@@ -7,15 +7,41 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
-from camagick.tools.layout import StoreError
+from camagick.tools.layout import Frame, StoreError
 from camagick.tools.ticker import Ticker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from camagick.tools.storedfile import StoredFile
+
+class Stored(Protocol):
+    """An open file, or several that are one to its user; see `StoredFile`."""
+
+    @property
+    def path(self) -> str:
+        """Name of the file that was written last."""
+
+    @property
+    def held(self) -> int:
+        """Bytes in memory that only a flush gives back."""
+
+    def name_of(self, inner: str, tag: str) -> str:
+        """Return the name of a tag's array."""
+
+    def begin(self) -> None:
+        """Get ready for another iteration."""
+
+    def write(self, frame: Frame) -> int | None:
+        """Write a frame that is not there yet."""
+
+    def flush(self) -> None:
+        """Commit what was written."""
+
+    def close(self) -> None:
+        """Commit, and close."""
+
 
 #: How many files are kept open at a time.
 OPEN_FILES = 8
@@ -34,9 +60,9 @@ class FileStore:
         Seconds after which data is in its file at the latest; 0: at the end of each turn.
     """
 
-    def __init__(self, make: Callable[[str], StoredFile[Any, Any]], flush: float) -> None:
+    def __init__(self, make: Callable[[str], Stored], flush: float) -> None:
         self._make, self._flush = make, flush
-        self._files: OrderedDict[str, StoredFile[Any, Any]] = OrderedDict()
+        self._files: OrderedDict[str, Stored] = OrderedDict()
         self._keys: dict[str, str] = {}
         self._flushed = -float("inf")
         self._dirty = False
@@ -60,6 +86,8 @@ class FileStore:
         """
         with self._guard:
             self._check(self._ticker)
+            for file in self._files.values():
+                file.begin()
             yield
             self._dirty = True
             # Frames that come slowly are seen one by one; fast ones as often as is asked for.
@@ -101,7 +129,7 @@ class FileStore:
             self._keys[path] = os.path.realpath(path)
         return self._keys[path]
 
-    def file(self, path: str) -> StoredFile[Any, Any]:
+    def file(self, path: str) -> Stored:
         """Return the open file of that name."""
         key = self.key(path)
         if key not in self._files:

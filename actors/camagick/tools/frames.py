@@ -21,10 +21,12 @@ class Unfit(Exception):
     """A value cannot be stored, or not in the array that is there."""
 
 
-def as_frame(value: Any) -> np.ndarray[Any, Any]:
+def as_frame(value: Any, *, ragged: bool = False) -> np.ndarray[Any, Any]:
     """Return a value as the array that is stored for it, in native byte order.
 
-    Numbers are not copied. Texts become arrays of `str` objects.
+    Numbers are not copied. Texts become arrays of `str` objects. With `ragged`, an array of one
+    axis becomes a row: an array without axes that holds it as an object, since its length is its
+    own.
 
     Raises
     ------
@@ -34,15 +36,30 @@ def as_frame(value: Any) -> np.ndarray[Any, Any]:
     try:
         array = np.asarray(value)
     except ValueError:
-        raise Unfit("rows of different lengths") from None
+        raise Unfit("rows of different lengths in one frame") from None
     if array.dtype.kind in "biufc":
-        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+        native = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+        return _as_row(native) if ragged and native.ndim == 1 else native
     if array.dtype.kind in "SUT":
         return _as_text(array)
     if array.dtype.kind == "O" and all(isinstance(item, str) for item in array.flat):
         return _as_text(array)
     known = type(value).__name__ if array.dtype.kind == "O" else str(array.dtype)
     raise Unfit(f"HDF5 and Zarr have no type for {known}")
+
+
+def _as_row(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    if array.dtype.kind not in "iuf":
+        raise Unfit(f"ragged=1 has no rows of {array.dtype}")
+    row = np.empty((), object)
+    row[()] = array.copy()  # it is kept until its chunk is written
+    return row
+
+
+def row_type(array: np.ndarray[Any, Any]) -> np.dtype[Any] | None:
+    """Return the type of the numbers in a row (see `as_frame`); None for what is no row."""
+    content = array[()] if array.ndim == 0 and array.dtype.kind == "O" else None
+    return content.dtype if isinstance(content, np.ndarray) else None
 
 
 def _as_text(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -53,6 +70,9 @@ def _as_text(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def type_name(array: np.ndarray[Any, Any]) -> str:
     """Return what the numbers in a frame are called in messages."""
+    row = row_type(array)
+    if row is not None:
+        return f"a row of {row}"
     return "text" if array.dtype.kind == "O" else str(array.dtype)
 
 

@@ -35,11 +35,7 @@ class Growing(ABC):
     ----------
     record
         The same.
-    replaceable
-        What to add to a message where a frame does not fit.
     """
-
-    replaceable = ""
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, frames: int, record: Record) -> None:
         self.record = record
@@ -100,8 +96,12 @@ class Growing(ABC):
             return None
         raise Unfit(
             f"it has {self.described}, and does not take a frame of shape {array.shape},"
-            f" {type_name(array)}{self.replaceable}"
+            f" {type_name(array)} ({self._advice(array)})"
         )
+
+    def _advice(self, array: np.ndarray[Any, Any]) -> str:
+        """Return what can be done about a frame that does not fit."""
+        return "mode=O replaces it"
 
     def write(self, slot: Slot, array: np.ndarray[Any, Any], stamp: Stamp | None) -> None:
         """Put a frame behind the end, perhaps with a gap before it, and note whose it is."""
@@ -111,6 +111,8 @@ class Growing(ABC):
             self._put_alone(number, np.asarray(array, self._dtype, order="C"))
         else:
             if chunk != self._chunk:
+                if number > self._length:
+                    self._leave()
                 self._begin(chunk)
             self._tail[row, ...] = array
             self._length, self._filled = number + 1, row + 1
@@ -127,6 +129,15 @@ class Growing(ABC):
         except BaseException:
             self._length = before  # of what is not in the file, a commit must not tell
             raise
+
+    def _leave(self) -> None:
+        """Fill the chunk of the last frame: a gap begins, where a killed writer may have been."""
+        chunk, rest = divmod(self._length, self._frames)
+        if rest:
+            if chunk != self._chunk:
+                self._begin(chunk)
+            self._filled = self._frames
+            self._settle()
 
     def _begin(self, chunk: int) -> None:
         """Gather another chunk; what it has already is read."""

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from camagick.tools import redo
+from camagick.tools import nexus, redo
 from camagick.tools.commitfile import CommitFile
 from camagick.tools.filelock import WriterLock
 from camagick.tools.frames import Unfit
-from camagick.tools.h5array import H5Array, create, opened
+from camagick.tools.h5array import H5Array, create, opened, write_attributes
 from camagick.tools.storedfile import StoredFile, make_folders
+from camagick.tools.superblock import is_marked, is_new_format
 
 if TYPE_CHECKING:
     import numpy as np
 
     from camagick.tools.layout import Frame, Layout, StoreError
+
+#: Attribute of a file that only joins others.
+ROLLED = "caspy_roll"
 
 
 class H5File(StoredFile[H5Array, WriterLock]):
@@ -26,9 +30,24 @@ class H5File(StoredFile[H5Array, WriterLock]):
         super().__init__(path, timeout, layout, _lock)
 
     def _open(self) -> None:
-        redo.replay(self._lock.fd)
-        self._image = CommitFile(self._lock.fd)
-        self.handle = _handle(self._image, new=self._lock.size == 0)
+        fd, swmr = self._lock.fd, self._layout.swmr
+        redo.replay(fd)
+        if is_marked(fd):
+            raise Unfit(
+                "another program has it open for writing, or was killed at that"
+                f" (then: h5clear -s {self.path})"
+            )
+        self._image = CommitFile(fd)
+        new = self._lock.size == 0
+        if swmr and not new and not is_new_format(fd):
+            raise Unfit("it was made without swmr=1, and a SWMR reader cannot open it")
+        self.handle = _handle(self._image, new=new, late=swmr if new else is_new_format(fd))
+        if ROLLED in self.handle.attrs:
+            self.handle.close()
+            raise Unfit("it joins the files of roll=, and takes no frames: write another file")
+        if new:
+            write_attributes(self.handle, self._layout.origin())
+            self._dirty = True
 
     @property
     def held(self) -> int:
@@ -50,13 +69,19 @@ class H5File(StoredFile[H5Array, WriterLock]):
             raise Unfit("there is a group of that name")
         return H5Array(opened(self.handle, name), self._image)
 
-    def _make(self, frame: Frame, value: np.ndarray[Any, Any]) -> H5Array:
+    def _make(self, frame: Frame, value: np.ndarray[Any, Any], fill: float | None) -> H5Array:
         if frame.name in self._arrays:
             del self._arrays[frame.name], self.handle[frame.name]
-        create(self.handle, frame.name, value, self._layout)
-        array = H5Array(opened(self.handle, frame.name), self._image)
-        array.describe(frame.attributes())
-        return array
+        above = frame.name.rpartition("/")[0]
+        new = above != "" and above not in self.handle
+        create(self.handle, frame.name, value, self._layout, fill)
+        if new:
+            write_attributes(self.handle[above], self._layout.origin())
+        dataset = opened(self.handle, frame.name)
+        write_attributes(dataset, frame.attributes())
+        if self._layout.nexus and fill is None:  # what stands beside it is an axis
+            nexus.announce(self.handle, frame)
+        return H5Array(dataset, self._image)
 
     def write(self, frame: Frame) -> int | None:
         number = super().write(frame)
@@ -87,12 +112,15 @@ def _lock(path: str, timeout: float) -> WriterLock:
     return WriterLock(path, timeout)
 
 
-def _handle(image: CommitFile, *, new: bool) -> Any:
+def _handle(image: CommitFile, *, new: bool, late: bool) -> Any:
     import h5py
 
-    # The oldest format: a file in a newer one is marked while it is open, and no reader gets in
-    # (nor anybody after a crash). Locks are ours (see WriterLock), HDF5's would shut readers out.
-    handle = h5py.File(image, "w" if new else "r+", locking=False, libver=("earliest", "v108"))
+    # The oldest format, which everybody reads; or, for SWMR readers, that of HDF5 1.10, where all
+    # that describes the data has checksums. HDF5 marks a file of the latter kind while it is open,
+    # and nobody else gets in, but not through a file object. Locks are ours (see WriterLock),
+    # HDF5's would shut readers out.
+    versions = ("v110", "latest") if late else ("earliest", "v108")
+    handle = h5py.File(image, "w" if new else "r+", locking=False, libver=versions)
     handle.flush()
     image.commit()
     return handle

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from camagick.tools.url import below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import numpy as np
 
     from camagick.tools.frameindex import Mode
     from camagick.tools.record import Stamp
@@ -15,6 +17,27 @@ if TYPE_CHECKING:
 
 class StoreError(Exception):
     """A file cannot be opened or written; the message names it."""
+
+
+class Beside(NamedTuple):
+    """A number that is stored beside a frame, in an array of its own.
+
+    Attributes
+    ----------
+    suffix
+        What its name has behind that of the frame's array.
+    value
+        The number; None where nothing is known. An array is made with the first one that is known.
+    attributes
+        Of the array.
+    fill
+        What stands for frames from before, and where nothing is known.
+    """
+
+    suffix: str
+    value: np.generic | None
+    attributes: Mapping[str, Any]
+    fill: float
 
 
 class Frame(NamedTuple):
@@ -32,6 +55,8 @@ class Frame(NamedTuple):
         Tells what is known about the values; written when the array is made.
     stamp
         Which iteration it is from; None where nobody will ask.
+    beside
+        What is stored beside it: of the same number, and in the same commit.
     """
 
     name: str
@@ -39,6 +64,7 @@ class Frame(NamedTuple):
     number: int | None
     attributes: Callable[[], Mapping[str, Any]]
     stamp: Stamp | None = None
+    beside: tuple[Beside, ...] = ()
 
 
 class Names:
@@ -76,8 +102,22 @@ class Layout(NamedTuple):
         As `frames.chunk_shape` takes it.
     packed
         What the library of the format is told about compression.
+    origin
+        Tells who writes: attributes of new files and groups.
+    ragged
+        Whether rows (arrays of one axis) may differ in length.
+    shard, zarr_format
+        Frames in a file of a Zarr array (0: a chunk each), and which format it has.
+    swmr, nexus
+        Whether HDF5's SWMR readers shall be able to follow, and programs to plot it.
     """
 
     mode: Mode
     chunks: tuple[int, ...]
     packed: Any
+    origin: Callable[[], Mapping[str, Any]] = dict
+    ragged: bool = False
+    shard: int = 0
+    zarr_format: Literal[2, 3] = 3
+    swmr: bool = False
+    nexus: bool = False

@@ -7,7 +7,9 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from camagick.tools.frameindex import Slot, place
+import numpy as np
+
+from camagick.tools.frameindex import Mode, place
 from camagick.tools.frames import Unfit, as_frame
 from camagick.tools.layout import Frame, Layout, Names, StoreError
 from camagick.tools.record import UNKNOWN
@@ -15,10 +17,12 @@ from camagick.tools.record import UNKNOWN
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
-
+    from camagick.tools.frameindex import Slot
     from camagick.tools.growing import Growing
+    from camagick.tools.layout import Beside
 
+#: For what stands beside a frame: it goes where the frame went.
+ANYWHERE = Mode("o", gaps=True)
 #: What the libraries raise, and we do.
 FAILURES = (Unfit, OSError, ValueError, TypeError, KeyError, RuntimeError)
 
@@ -52,11 +56,6 @@ class StoredFile(ABC, Generic[Array, Held]):
     lock
         Makes its lock, from a path and a time in seconds.
 
-    Attributes
-    ----------
-    name_of
-        Gives the name of a tag's array.
-
     Raises
     ------
     StoreError
@@ -71,7 +70,7 @@ class StoredFile(ABC, Generic[Array, Held]):
         self, path: str, timeout: float, layout: Layout, lock: Callable[[str, float], Held]
     ) -> None:
         self.path, self._layout = path, layout
-        self.name_of = Names(self._is_group)
+        self._names = Names(self._is_group)
         self._arrays: OrderedDict[str, Array] = OrderedDict()
         self._dirty = False
         try:
@@ -104,8 +103,11 @@ class StoredFile(ABC, Generic[Array, Held]):
         """Open the array of that name, None where there is none yet."""
 
     @abstractmethod
-    def _make(self, frame: Frame, value: np.ndarray[Any, Any]) -> Array:
-        """Make an array for frames like this one, in the place of what may be there."""
+    def _make(self, frame: Frame, value: np.ndarray[Any, Any], fill: float | None) -> Array:
+        """Make an array for frames like this one, in the place of what may be there.
+
+        `fill` stands where nothing was written; None: zeros.
+        """
 
     @abstractmethod
     def _commit(self) -> None:
@@ -114,6 +116,13 @@ class StoredFile(ABC, Generic[Array, Held]):
     @abstractmethod
     def _let_go(self) -> None:
         """Close it, after the last commit or after a failure."""
+
+    def name_of(self, inner: str, tag: str) -> str:
+        """Return the name of a tag's array."""
+        return self._names(inner, tag)
+
+    def begin(self) -> None:
+        """Get ready for another iteration."""
 
     def write(self, frame: Frame) -> int | None:
         """Write a frame that is not there yet.
@@ -135,24 +144,49 @@ class StoredFile(ABC, Generic[Array, Held]):
             array = self._find(frame.name)
             if array is not None and frame.stamp is not None and array.record.has(frame.stamp):
                 known = array.record.frame(frame.stamp)
-                return known if known != UNKNOWN or frame.number is None else frame.number
-            number = self._write(frame, array)
+                if known is None or (known == UNKNOWN and frame.number is None):
+                    return known
+                slot = place(ANYWHERE, frame.number if known == UNKNOWN else known, len(array))
+            else:
+                slot = self._write(frame, array)
+            for beside in frame.beside:
+                self._write_beside(frame, beside, slot)
         except FAILURES as error:
             raise self._failure(error, f"{self.noun} {frame.name}: ") from error
-        return number
+        return slot.frame
 
-    def _write(self, frame: Frame, array: Array | None) -> int:
-        value, mode = as_frame(frame.value), self._layout.mode
+    def _write(self, frame: Frame, array: Array | None) -> Slot:
+        value, mode = as_frame(frame.value, ragged=self._layout.ragged), self._layout.mode
         slot: Slot | None = None
         if array is not None:
             slot = array.choose(value, mode, frame.number)
-        if array is None or slot is None:
-            slot = place(mode, frame.number, 0)
+        if slot is None:
+            # In the place of another one: what stands beside that goes with it.
+            slot = place(mode, frame.number, 0)._replace(clear=array is not None)
             self._dirty = True
-            array = self._keep(frame.name, self._make(frame, value))
+            array = self._keep(frame.name, self._make(frame, value, None))
+        self._dirty = True
+        assert array is not None  # noqa: S101 - just made, where there was none
+        array.write(slot, value, frame.stamp)
+        return slot
+
+    def _write_beside(self, frame: Frame, beside: Beside, slot: Slot) -> None:
+        """Write what stands beside a frame; it has its own record of what is there already."""
+        name = frame.name + beside.suffix
+        array = self._find(name)
+        if array is None:
+            if beside.value is None:
+                return
+            self._dirty = True
+            made = Frame(name, beside.value, None, lambda: beside.attributes)
+            array = self._keep(name, self._make(made, np.asarray(beside.value), beside.fill))
+        elif frame.stamp is not None and array.record.has(frame.stamp):
+            return
+        value = np.asarray(beside.fill if beside.value is None else beside.value)
+        if beside.value is not None and not array.fits(value):
+            raise Unfit(f"{name} is there, and has {array.described}")
         self._dirty = True
         array.write(slot, value, frame.stamp)
-        return slot.frame
 
     def _find(self, name: str) -> Array | None:
         array = self._arrays.get(name)

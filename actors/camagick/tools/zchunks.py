@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-import uuid
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from camagick.tools.redo import write_all
+from camagick.tools.replacing import open_for_writing, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,11 +31,7 @@ class ByZarr:
     """Lets zarr do it, whatever the codecs are. It replaces files, each in one step."""
 
     def __init__(self, array: Any) -> None:
-        import zarr
-
-        inner = array.async_array
-        metadata = array.metadata.update_shape((_ANY, *array.shape[1:]))
-        self._canvas = zarr.Array(zarr.AsyncArray(metadata, inner.store_path, inner.config))
+        self._canvas = canvas_of(array)
 
     def put(self, chunk: int, rows: Rows, first: int, last: int) -> None:
         # A whole chunk, always: so what a killed predecessor left there is not read.
@@ -58,7 +53,7 @@ class AsBytes:
         self._path_of = path_of
 
     def put(self, chunk: int, rows: Rows, first: int, last: int) -> None:
-        fd = _open(self._path_of(chunk))
+        fd = open_for_writing(self._path_of(chunk))
         try:
             if os.fstat(fd).st_size != rows.nbytes:
                 os.ftruncate(fd, rows.nbytes)
@@ -87,52 +82,50 @@ class Packed:
         replace(self._path_of(chunk), self._pack(rows))
 
 
-def chunks_of(array: Any, folder: str) -> Chunks:
-    """Return the fastest way to write the chunks of an open array that lies in `folder`."""
-    known = array.metadata.to_dict()
-    codecs = [(one["name"], one.get("configuration", {})) for one in known["codecs"]]
-    names = [name for name, _ in codecs]
+def canvas_of(array: Any) -> Any:
+    """Return the same array, with as many frames as there could be."""
+    import zarr
+
+    inner = array.async_array
+    metadata = array.metadata.update_shape((_ANY, *array.shape[1:]))
+    return zarr.Array(zarr.AsyncArray(metadata, inner.store_path, inner.config))
+
+
+def chunks_of(array: Any, folder: str | None) -> Chunks:
+    """Return the fastest way to write the chunks of an open array.
+
+    `folder` is where it lies; None where that is no local folder.
+    """
     plain = array.dtype.kind in "biufc" and sys.byteorder == "little"
     whole = array.shards is None and array.chunks[1:] == array.shape[1:] and all(array.shape[1:])
-    endian = codecs[0][1].get("endian", "little")
-    if not plain or not whole or endian != "little" or names not in (["bytes"], ["bytes", "zstd"]):
+    packer = _packer(array.metadata.to_dict()) if plain and whole else None
+    if folder is None or packer is None:
         return ByZarr(array)
     rest = (0,) * (len(array.shape) - 1)
 
     def path_of(chunk: int) -> str:
         return os.path.join(folder, array.metadata.encode_chunk_key((chunk, *rest)))
 
-    if len(names) == 1:
-        return AsBytes(path_of)
-    from numcodecs import Zstd
-
-    return Packed(path_of, Zstd(**codecs[1][1]).encode)
+    return Packed(path_of, packer) if callable(packer) else AsBytes(path_of)
 
 
-def replace(path: str, content: Any) -> None:
-    """Write a file in the place of the one that is there, in one step."""
-    partial = f"{path}.{uuid.uuid4().hex}.partial"
-    try:
-        fd = _open(partial)
-        try:
-            data = memoryview(content).cast("B")
-            # With its blocks there, ext4 does not write a file out when it is renamed.
-            os.posix_fallocate(fd, 0, len(data))
-            write_all(fd, data, 0)
-        finally:
-            os.close(fd)
-        os.replace(partial, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(partial)
-        raise
+def _packer(known: dict[str, Any]) -> Callable[[Rows], Any] | Literal["none"] | None:
+    """Return what compresses a chunk; 'none' where nothing does, None where only zarr can tell."""
+    import numcodecs
 
-
-def _open(path: str) -> int:
-    """Open a file for writing; it and its folder are made where they do not exist."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-    try:
-        return os.open(path, flags, 0o666)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        return os.open(path, flags, 0o666)
+    if known["zarr_format"] == 2:
+        native = known["dtype"][:1] in ("<", "|") and known["order"] == "C"
+        if not native or known["filters"]:
+            return None
+        codec = known["compressor"]
+        if codec is None:
+            return "none"
+        # Of blosc, zarr knows the size of the numbers; bytes are all the same.
+        return numcodecs.get_codec(codec).encode if codec["id"] == "zstd" else None
+    names = [one["name"] for one in known["codecs"]]
+    options = [one.get("configuration", {}) for one in known["codecs"]]
+    if options[0].get("endian", "little") != "little" or names[0] != "bytes":
+        return None
+    if names == ["bytes"]:
+        return "none"
+    return numcodecs.Zstd(**options[1]).encode if names == ["bytes", "zstd"] else None

@@ -72,6 +72,8 @@ class Job:
             return f"number {seq}"
         if tag.startswith("frame"):
             return np.full((300, 450), float(seq))  # one frame a chunk
+        if tag.startswith("row"):
+            return np.full(seq % 5 + 1, float(seq))
         if tag.startswith("image"):
             return np.full((90, 100), float(seq))  # a chunk of several frames
         return float(seq)
@@ -88,6 +90,8 @@ def write(job: Job, say: int, incarnation: int, start: int, rng: random.Random) 
         for seq in range(start, job.count):
             node.seq = seq
             data = Data({tag: job.value(tag, seq) for tag in job.tags})
+            for tag in job.tags:
+                data.describe(tag, {"timestamp": float(seq)})
             texts[seq] = list(node.process(data, Data({"n": seq, "odd": seq % 2})).values())
             left -= 1
             if left == 0:
@@ -192,19 +196,28 @@ def read_hdf5(folder: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in sorted(os.listdir(folder)):
         path = os.path.join(folder, name)
-        if os.path.getsize(path) == 0:
+        if os.path.getsize(path) == 0 or name.endswith(".partial"):
             continue  # killed before there was anything
         with h5py.File(path, "r", locking=False) as file:
+            joined = "joined " if "caspy_roll" in file.attrs else ""
             for tag in file:
-                frames = file[tag][...]
-                if frames.dtype.kind == "O":
-                    found[tag] = [int(text.split()[1]) for text in frames]
-                else:
-                    assert np.ptp(frames.reshape(len(frames), -1), axis=1).max(initial=0) == 0
-                    found[tag] = frames.reshape(len(frames), -1)[:, 0].astype(int).tolist()
+                # Parts of a rolled file have one behind the other.
+                found.setdefault(joined + tag, []).extend(iterations(file[tag][...]))
         if shutil.which("h5ls"):
             subprocess.run(["h5ls", "-r", path], check=True, timeout=60, capture_output=True)
     return found
+
+
+def iterations(frames: Any) -> list[int]:
+    """Return the iteration that each frame is of."""
+    if frames.dtype.kind == "O" and not isinstance(frames[0], np.ndarray):
+        return [int(text.split()[1]) for text in frames]
+    if frames.dtype.kind == "O":
+        assert all(len(row) == row[0] % 5 + 1 and np.ptp(row) == 0 for row in frames)
+        return [int(row[0]) for row in frames]
+    assert np.ptp(frames.reshape(len(frames), -1), axis=1).max(initial=0) == 0
+    numbers: list[int] = frames.reshape(len(frames), -1)[:, 0].astype(int).tolist()
+    return numbers
 
 
 def read_zarr(folder: str) -> dict[str, Any]:
@@ -213,7 +226,8 @@ def read_zarr(folder: str) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     for name in sorted(os.listdir(folder)):
-        if not os.path.exists(os.path.join(folder, name, "zarr.json")):
+        files = set(os.listdir(os.path.join(folder, name)))
+        if not files & {"zarr.json", ".zgroup"}:
             continue  # killed before there was anything
         for tag, array in zarr.open_group(os.path.join(folder, name), mode="r").arrays():
             frames = np.asarray(array[...])

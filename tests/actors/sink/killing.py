@@ -38,14 +38,23 @@ def check(story: Any, job: Any) -> None:
         assert not attempt["failed"]
         acknowledged = max(acknowledged, attempt["acknowledged"])
         if not seen["mended"]:
-            _check_seen(seen["plain"], job["tags"], acknowledged)
-        _check_seen(seen["then"], job["tags"], acknowledged)
+            _check_seen(seen["plain"], arrays(job), acknowledged)
+        _check_seen(seen["then"], arrays(job), acknowledged)
     _check_texts(story, job)
+
+
+def arrays(job: Any) -> list[str]:
+    """Return the names of the arrays that a job fills."""
+    stamps = [f"{tag}_timestamp" for tag in job["tags"]] if job["options"].get("stamp") else []
+    return [*job["tags"], *stamps]
 
 
 def check_end(story: Any, job: Any) -> None:
     """Fail unless the last writer has come to the end, and every frame is there."""
-    assert story["seen"][-1]["then"] == {tag: list(range(job["count"])) for tag in job["tags"]}
+    names = arrays(job)
+    if "roll" in job["options"]:
+        names += [f"joined {name}" for name in names]
+    assert story["seen"][-1]["then"] == {name: list(range(job["count"])) for name in names}
 
 
 def _check_seen(seen: Any, tags: list[str], acknowledged: int) -> None:
@@ -58,6 +67,9 @@ def _check_seen(seen: Any, tags: list[str], acknowledged: int) -> None:
 
 def _check_texts(story: Any, job: Any) -> None:
     """A sink says the same of a frame that it has stored in an earlier life."""
+    roll = job["options"].get("roll")
     for attempt in story["attempts"]:
         for seq, texts in attempt["texts"].items():
-            assert [text.rpartition("[")[2] for text in texts] == [f"{seq}]"] * len(job["tags"])
+            part, frame = divmod(int(seq), roll) if roll else (0, int(seq))
+            assert [text.rpartition("[")[2] for text in texts] == [f"{frame}]"] * len(job["tags"])
+            assert not roll or all(f"-{part + 1:05d}.h5#" in text for text in texts)

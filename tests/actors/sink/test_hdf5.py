@@ -233,6 +233,7 @@ def test_a_missing_context_value(path):
         (["a.h5#{}"], {}),
         (["a.h5#{tag"], {}),
         (["a.h5#{index}"], {}),
+        (["s3://bucket/a.h5"], {}),
         (["a.h5"], {"mode": "w"}),
         (["a.h5"], {"mode": "a++"}),
         (["a.h5"], {"mode": ""}),
@@ -440,6 +441,7 @@ def test_files_that_cannot_be_written(path, tmp_path):
         ("notes.h5", "it is no HDF5 file"),
         ("folder.h5", "Is a directory"),
         ("/proc/none/x.h5", "No such file or directory"),
+        ("/sys/x.h5", "Permission denied|Read-only file system"),
         ("notes.h5/x.h5", "Not a directory|File exists"),
     ]:
         with (
@@ -566,7 +568,7 @@ def test_what_is_added_to_a_chunk_is_not_written_twice(path):
         node.commit()
         for n in range(1, 8):
             write(node, x=np.full(2048, float(n)), n=float(n))
-        file = node._store.file("my-data.h5")
+        file: Any = node._store.file("my-data.h5")
         for array in file._arrays.values():
             array.commit()
         assert os.path.getsize(path) < 2**20 + 7 * 16384  # the rows are inside of the chunk
@@ -575,13 +577,15 @@ def test_what_is_added_to_a_chunk_is_not_written_twice(path):
         assert found["x"][:, 0].tolist() == found["n"][...].tolist() == list(range(8))
 
 
-def test_a_gap_has_zeros_where_a_killed_writer_had_frames(path):
-    with sink("my-data.h5#x", index="n", flush=1000) as node:
+@pytest.mark.parametrize("chunks", ["auto", "2", "3"])
+def test_a_gap_has_zeros_where_a_killed_writer_had_frames(path, chunks):
+    with sink("my-data.h5#x", index="n", flush=1000, chunks=chunks) as node:
         for n in range(3):
             write(node, {"n": n}, x=np.full(40, 7.0))
             if n == 0:
                 node.commit()
-        for array in node._store.file("my-data.h5")._arrays.values():
+        file: Any = node._store.file("my-data.h5")
+        for array in file._arrays.values():
             array.commit()
         left = path.read_bytes()  # as if it were killed now
     path.write_bytes(left)
@@ -596,7 +600,8 @@ def test_a_chunk_in_the_place_of_a_committed_one_waits_for_the_commit(path):
         for first, second in [(5.0, 0.0), (5.0, 7.0)]:
             for n, number in enumerate((first, second)):
                 write(node, {"n": n}, x=np.full(2048, number))
-                node._store.file("my-data.h5")._arrays["/x"].commit()  # handed over, that is all
+                file: Any = node._store.file("my-data.h5")
+                file._arrays["/x"].commit()  # handed over, that is all
             if second:
                 on_disk(path, [5, 0])
             node.commit()

@@ -22,6 +22,9 @@ JOBS = {
     "numbered": ("one.h5#{tag}", {"index": "n", "mode": "a"}, ["image", "number"]),
     "started again": ("one.h5#{tag}", {"index": "n", "mode": "x"}, ["image"]),
     "two files": ("{tag}.h5#{tag}", {}, ["image", "number"]),
+    "stamped": ("one.h5#{tag}", {"stamp": 1, "swmr": 1}, ["image", "number"]),
+    "ragged": ("one.h5#{tag}", {"ragged": 1, "swmr": 1}, ["row", "number"]),
+    "rolled": ("one.h5#{tag}", {"roll": 3, "stamp": 1}, ["image", "text"]),
 }
 
 #: Runs a command with a file system of 64 MiB of its own.
@@ -36,8 +39,20 @@ def hdf5(name: str, count: int) -> dict[str, Any]:
 @pytest.mark.parametrize("name", JOBS)
 def test_killed_in_every_change_of_the_disk(tmp_path, name):
     job = hdf5(name, 8)
-    told = stories(tmp_path, "every", job, step=1 if name == "numbered" else 3)
-    assert len(told) > 10
+    steps = {"numbered": 1, "stamped": 7, "ragged": 7, "rolled": 29}
+    told = stories(tmp_path, "every", job, step=steps.get(name, 3))
+    assert len(told) > 3
+    for story in told:
+        check(story, job)
+        check_end(story, job)
+    assert name in steps or any(seen["mended"] for story in told for seen in story["seen"])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["stamped", "ragged", "rolled"])
+def test_killed_in_really_every_change_of_the_disk(tmp_path, name):
+    job = hdf5(name, 12)
+    told = stories(tmp_path, "every", job)
     for story in told:
         check(story, job)
         check_end(story, job)
@@ -60,11 +75,18 @@ def test_killed_at_any_moment(tmp_path, seed):
     for story in told:
         check(story, job)
     check_end(told[-1], job)
-    assert len(told) > 5
+    assert len(told) > 3
 
 
 @pytest.mark.parametrize(
-    ("name", "place"), [("appended", "limit"), ("at once", "small"), ("two files", "small")]
+    ("name", "place"),
+    [
+        ("appended", "limit"),
+        ("at once", "small"),
+        ("two files", "small"),
+        pytest.param("rolled", "small", marks=pytest.mark.long),
+        pytest.param("stamped", "small", marks=pytest.mark.long),
+    ],
 )
 def test_a_full_disk(tmp_path, name, place):
     """The files stay as of the last commit, and the next start goes on."""

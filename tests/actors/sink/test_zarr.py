@@ -185,8 +185,8 @@ def job(count: int, **options: Any) -> dict[str, Any]:
 
 def test_killed_in_every_change_of_the_disk(tmp_path):
     work = job(6, flush=1000)
-    told = stories(tmp_path, "every", work, step=2)
-    assert len(told) > 20
+    told = stories(tmp_path, "every", work, step=4)
+    assert len(told) > 15
     for story in told:
         check(story, work)
         check_end(story, work)

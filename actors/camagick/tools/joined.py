@@ -1,0 +1,138 @@
+"""A file that joins the data sets of other files: HDF5's virtual data sets."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from camagick.tools import nexus
+from camagick.tools.h5array import write_attributes
+from camagick.tools.h5file import ROLLED
+from camagick.tools.layout import Beside, Frame
+from camagick.tools.record import ATTRIBUTE, Record
+from camagick.tools.replacing import replace
+from camagick.tools.stamps import SEVERITY, TIMESTAMP
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from camagick.tools.layout import Layout
+
+log = logging.getLogger(__name__)
+
+
+class Array(NamedTuple):
+    """A data set of a part: its shape, its type, what stands where nothing is, its attributes."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    fill: Any
+    attributes: dict[str, Any]
+
+
+class Part(NamedTuple):
+    """What is in a part: its name, its data sets, and when it was begun (ISO 8601)."""
+
+    path: str
+    arrays: dict[str, Array]
+    begun: str
+
+
+def is_joined(path: str) -> bool:
+    """Tell whether a file is one that `write` has made."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return ROLLED in file.attrs
+    except OSError:
+        return False
+
+
+def look(path: str) -> Part:
+    """Return what is in a part."""
+    import h5py
+
+    arrays: dict[str, Array] = {}
+
+    def note(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.maxshape and item.maxshape[0] is None:
+            known = {key: item.attrs[key] for key in item.attrs if key != ATTRIBUTE}
+            fill = item.fillvalue if item.dtype.kind in "iuf" else None
+            arrays["/" + name] = Array(item.shape, item.dtype, fill, known)
+
+    with h5py.File(path, "r", locking=False) as file:
+        file.visititems(note)
+        return Part(path, arrays, str(file.attrs.get("start_time", "")))
+
+
+def records(path: str) -> tuple[str, dict[str, Record]]:
+    """Return the name of a part, and the record of each of its data sets."""
+    import h5py
+
+    found: dict[str, Record] = {}
+
+    def note(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and ATTRIBUTE in item.attrs:
+            found["/" + name] = Record.parse(item.attrs[ATTRIBUTE])
+
+    with h5py.File(path, "r", locking=False) as file:
+        file.visititems(note)
+    return path, found
+
+
+def write(path: str, parts: Sequence[Part], layout: Layout) -> None:
+    """Make the file that joins `parts`, in the place of an older one, in one step."""
+    import h5py
+
+    image = io.BytesIO()  # HDF5 itself had better not meet a full disk
+    with h5py.File(image, "w", libver=("earliest", "v110")) as file:
+        write_attributes(file, {**layout.origin(), ROLLED: len(parts)})
+        for name in dict.fromkeys(name for part in parts for name in part.arrays):
+            _join(file, name, [(part.path, part.arrays.get(name)) for part in parts])
+        if layout.nexus:
+            _announce(file, layout)
+    replace(path, image.getbuffer())
+
+
+def _join(file: Any, name: str, found: list[tuple[str, Array | None]]) -> None:
+    """Make one virtual data set of those that have the same frames."""
+    import h5py
+
+    there = [(path, array) for path, array in found if array is not None]
+    first = there[0][1]
+    alike = [(p, a) for p, a in there if (a.shape[1:], a.dtype) == (first.shape[1:], first.dtype)]
+    for path, array in there:
+        if (path, array) not in alike:
+            log.warning(
+                'msg="has other frames than the parts before, and is not joined" file=%s'
+                ' dataset="%s"', path, name,
+            )  # fmt: skip
+    length = sum(array.shape[0] for _, array in alike)
+    plan = h5py.VirtualLayout((length, *first.shape[1:]), first.dtype)
+    start = 0
+    for path, array in alike:
+        if array.shape[0]:
+            source = h5py.VirtualSource(os.path.basename(path), name, array.shape, array.dtype)
+            plan[start : start + array.shape[0]] = source
+        start += array.shape[0]
+    made = file.create_virtual_dataset(name, plan, fillvalue=first.fill)
+    for key, value in first.attributes.items():
+        made.attrs[key] = value
+
+
+def _announce(file: Any, layout: Layout) -> None:
+    import h5py
+
+    names: list[str] = []
+    file.visititems(
+        lambda name, item: names.append(f"/{name}") if isinstance(item, h5py.Dataset) else None
+    )
+    for name in names:
+        if name.endswith((TIMESTAMP, SEVERITY)):
+            continue
+        timed = f"{name}{TIMESTAMP}" in file
+        beside = (Beside(TIMESTAMP, None, {}, 0),) if timed else ()
+        nexus.announce(file, Frame(name, None, None, layout.origin, None, beside))
