@@ -73,9 +73,10 @@ def pvget(env: Mapping[str, str], *arguments: str, deadline: float = DEADLINE) -
     return str(until(attempt, f"pvget {arguments}", deadline)).strip()
 
 
-def fields(env: Mapping[str, str], pv: str) -> dict[str, Any]:
-    """Return a PV's structure as the real pvget says it, without what all structures have."""
-    return dict(json.loads(pvget(env, "-M", "json", pv).partition(" ")[2]))
+def structures(env: Mapping[str, str], *pvs: str) -> dict[str, Any]:
+    """Return the structures of PVs as the real pvget says them."""
+    lines = pvget(env, "-M", "json", *pvs).splitlines()
+    return {name: json.loads(text) for name, _, text in (line.partition(" ") for line in lines)}
 
 
 @contextlib.contextmanager
