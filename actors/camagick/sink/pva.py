@@ -13,12 +13,15 @@ from camagick.processor import ProcessorBase, Role
 from camagick.tools.pva_forms import parsed, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from camagick.data import Data
     from camagick.service.pva_server import Host
 
 log = logging.getLogger(__name__)
+
+#: Bytes up to which a value is kept for a successor.
+_KEPT = 1 << 12
 
 
 class Processor(ProcessorBase):
@@ -62,6 +65,7 @@ class Processor(ProcessorBase):
     stateful: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = ("p4p",)
     extra: ClassVar[str] = "pva"
+    memory = 1
 
     def __init__(
         self,
@@ -82,6 +86,7 @@ class Processor(ProcessorBase):
         self._now = stamp == "now"
         self._forms = {tag: parsed(tag, text) for tag, text in tags.items()}
         self._sent: dict[str, Any] = {}
+        self._last: dict[str, Any] = {}
         self._failed: set[str] = set()
         self._failures = 0
         self._host: Host | None = None
@@ -104,11 +109,28 @@ class Processor(ProcessorBase):
             try:
                 if self._suppress and self._known(tag, value):
                     continue
-                known = data.attributes(tag)
-                now = self._time(known)
-                self._host.post(self._name(tag), value, known, now, self.seq)
+                self._post(tag, value, data.attributes(tag))
             except ValueError as error:
                 self._fail(tag, str(error))
+
+    def _post(self, tag: str, value: Any, known: Mapping[str, Any]) -> None:
+        if self._host is None:
+            raise RuntimeError("--to-pva is used before its startup()")
+        self._host.post(self._name(tag), value, known, self._time(known), self.seq)
+        if getattr(value, "nbytes", 0) > _KEPT:
+            self._last.pop(tag, None)
+            return
+        kept = value.copy() if isinstance(value, np.ndarray) else value
+        self._last[tag] = (kept, dict(known))
+
+    def remember(self) -> Mapping[str, Any]:
+        """Return what small PVs say: a successor serves them before it is called again."""
+        return {tag: list(known) for tag, known in self._last.items()}
+
+    def recall(self, remembered: Sequence[Mapping[str, Any]]) -> None:
+        """Serve again what a predecessor has served."""
+        for tag, (value, known) in (remembered[-1] if remembered else {}).items():
+            self._post(tag, value, known)
 
     def _name(self, tag: str) -> str:
         return f"{self._prefix}{tag}{self._suffix}"
