@@ -151,12 +151,17 @@ class Peer:
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.servers.pva_peer"],
-            env={**full(env), "PYTHONPATH": str(ROOT)}, cwd=ROOT, text=True,
+            env={**full(env), "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"},
+            cwd=ROOT, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self._lines.get(timeout=DEADLINE)
+        try:
+            self._lines.get(timeout=DEADLINE)
+        except queue.Empty:
+            self.close()
+            raise
 
     def _read(self) -> None:
         assert self.process.stdout is not None

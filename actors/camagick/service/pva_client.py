@@ -44,7 +44,7 @@ class Monitor:
         self.connected = self.refused = False
         self.last: Reading | None = None
         self.again = False
-        self.missed = 0
+        self.missed = self.unreadable = 0
         self._wake, self._order = wake, threading.Lock()
 
     def take(self) -> None:
@@ -92,7 +92,7 @@ class Client:
 
     def open(self) -> None:
         """Begin to look for the PVs; this waits for none of them."""
-        self._context = raw.Context("pva", nt=False)
+        self._context = raw.Context("pva", useenv=True, nt=False)
         self._since = self._loop.time()
         for monitor in self._monitors:
             self._subscribe(monitor)
@@ -127,6 +127,11 @@ class Client:
         """How many images were sent, by their unique ids, and did not come."""
         return sum(monitor.missed for monitor in self._monitors)
 
+    @property
+    def unreadable(self) -> int:
+        """How many updates could not become values."""
+        return sum(monitor.unreadable for monitor in self._monitors)
+
     def _later(self, seconds: float, function: Callable[..., None], *arguments: Any) -> None:
         def run() -> None:
             self._timers.discard(timer)
@@ -146,7 +151,7 @@ class Client:
         if all(monitor.connected for monitor in self._monitors):
             self._since = now
         elif now - self._since < SEARCH_EAGERLY:
-            self._context._ctxt.hurryUp()  # noqa: SLF001
+            self._context.hurryUp()
         self._later(SEARCH_PERIOD, self._search)
 
     def _wake(self) -> None:
@@ -201,6 +206,7 @@ class Client:
         self._on_event(monitor.name, reading)
 
     def _refuse(self, monitor: Monitor, why: str) -> None:
+        monitor.unreadable += 1
         if not monitor.refused:
             monitor.refused = True
             self._on_refusal(monitor.name, why)

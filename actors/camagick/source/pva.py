@@ -257,11 +257,11 @@ class Processor(ProcessorBase):
 
     def figures(self) -> Mapping[str, int | float]:
         """Return what was lost: in the queue, before it, and of what could not be read."""
-        missed = self._client.missed if self._client is not None else 0
+        client = self._client
         return {
             "overruns": self._trigger.overruns,
-            "missed_frames": missed,
-            "unreadable": self._bad,
+            "missed_frames": client.missed if client else 0,
+            "unreadable": self._bad + (client.unreadable if client else 0),
         }
 
     async def shutdown(self) -> None:
@@ -290,7 +290,6 @@ class Processor(ProcessorBase):
 
     def _refused(self, pv: str, why: str) -> None:
         if pv in self._heard or "compressed" in why:  # it may be readable again
-            self._bad += 1
             log.error('msg="a value cannot be read (said once)" pv=%s reason="%s"', pv, why)
         else:
             self._fail(f"{pv} {why}")

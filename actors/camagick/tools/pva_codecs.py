@@ -124,4 +124,5 @@ def _bslz4(data: np.ndarray, into: np.ndarray, itemsize: int) -> None:
         place += size
         there += len(target)
     shuffled[there:] = data[place : place + len(shuffled) - there]  # less than eight elements
-    imagecodecs.bitshuffle_decode(shuffled, itemsize=itemsize, blocksize=block, out=into)
+    kind = f"u{itemsize}"  # arrays say by their type how large their elements are
+    imagecodecs.bitshuffle_decode(shuffled.view(kind), blocksize=block, out=into.view(kind))

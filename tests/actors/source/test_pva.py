@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from camagick.data import Data
 
-DEADLINE = 20.0
+DEADLINE = 5.0
 
 
 @pytest.fixture(scope="module")
