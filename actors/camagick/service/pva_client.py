@@ -25,8 +25,17 @@ log = logging.getLogger(__name__)
 SEARCH_PERIOD, SEARCH_EAGERLY = 1.0, 60.0
 #: Seconds until a subscription that the server has refused or ended is tried again.
 AGAIN = 2.0
+#: What a server may keep for a PV while its connection is busy: updates, and bytes.
+QUEUE_UPDATES, QUEUE_BYTES = 1000, 1 << 26
 #: Arrays up to this size are compared to tell whether a reconnected server says what is known.
 _COMPARED = 1 << 16
+
+
+class _Found:
+    """What was read of a PV, or why it was not, before it is subscribed to."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
 
 class Monitor:
@@ -38,14 +47,22 @@ class Monitor:
 
     def __init__(self, name: str, paths: Sequence[str], wake: Callable[[], None]) -> None:
         self.name, self.paths = name, list(paths)
+        self.pv = name.partition("#")[0]
+        self.queue = 4  # what servers have by themselves
         self.inbox: deque[Any] = deque()
         self.subscription: Any = None
+        self.probe: Any = None
         self.decoders: list[Decoder] | None = None
         self.connected = self.refused = False
         self.last: Reading | None = None
         self.again = False
         self.missed = self.unreadable = 0
         self._wake, self._order = wake, threading.Lock()
+
+    def found(self, value: Any) -> None:
+        """Take over what was read; called by any thread."""
+        self.inbox.append(_Found(value))
+        self._wake()
 
     def take(self) -> None:
         """Take over what has arrived; called by any thread."""
@@ -95,7 +112,8 @@ class Client:
         self._context = raw.Context("pva", useenv=True, nt=False)
         self._since = self._loop.time()
         for monitor in self._monitors:
-            self._subscribe(monitor)
+            # Read first: how many updates a server shall keep depends on how large they are.
+            monitor.probe = self._context.get(monitor.pv, monitor.found)
         self._later(SEARCH_PERIOD, self._search)
 
     def close(self) -> None:
@@ -104,9 +122,10 @@ class Client:
             timer.cancel()
         context, self._context = self._context, None
         for monitor in self._monitors:
-            subscription, monitor.subscription = monitor.subscription, None
-            if subscription is not None:
-                subscription.close()
+            for operation in (monitor.probe, monitor.subscription):
+                if operation is not None:
+                    operation.close()
+            monitor.probe = monitor.subscription = None
             monitor.inbox.clear()
         if context is not None:
             context.close()
@@ -142,8 +161,8 @@ class Client:
         self._timers.add(timer)
 
     def _subscribe(self, monitor: Monitor) -> None:
-        pv = monitor.name.partition("#")[0]
-        monitor.subscription = self._context.monitor(pv, lambda *_: monitor.take())
+        request = f"record[queueSize={monitor.queue}]field()"
+        monitor.subscription = self._context.monitor(monitor.pv, monitor.take, request)
         monitor.take()  # what came before the line above was done
 
     def _search(self) -> None:
@@ -169,6 +188,10 @@ class Client:
                 self._handle(monitor, monitor.inbox.popleft())
 
     def _handle(self, monitor: Monitor, item: Any) -> None:
+        if isinstance(item, _Found):
+            monitor.queue = _queue(monitor, item.value)
+            self._subscribe(monitor)
+            return
         if not isinstance(item, Exception):
             self._update(monitor, item)
             return
@@ -188,9 +211,8 @@ class Client:
     def _update(self, monitor: Monitor, value: Any) -> None:
         try:
             if monitor.decoders is None:
-                spec = value.type().aspy()
-                monitor.decoders = [Decoder(spec, path) for path in monitor.paths]
-            reading = _together(monitor, [decode(value) for decode in monitor.decoders])
+                monitor.decoders = _decoders(monitor, value)
+            reading = _together(monitor, monitor.decoders, value)
         except NotUnderstood as error:
             self._refuse(monitor, str(error))
             return
@@ -212,11 +234,26 @@ class Client:
             self._on_refusal(monitor.name, why)
 
 
-def _together(monitor: Monitor, readings: list[Reading]) -> Reading:
+def _decoders(monitor: Monitor, value: Any) -> list[Decoder]:
+    spec = value.type().aspy()
+    return [Decoder(spec, path) for path in monitor.paths]
+
+
+def _together(monitor: Monitor, decoders: list[Decoder], value: Any) -> Reading:
+    readings = [decode(value) for decode in decoders]
     if len(readings) == 1:
         return readings[0]
     values = Columns(zip(monitor.paths, readings, strict=True))
     return Reading(values, readings[0].attributes, readings[0].stamp)
+
+
+def _queue(monitor: Monitor, value: Any) -> int:
+    """Return how many updates of a PV a server shall keep, from one of them."""
+    try:
+        size = _together(monitor, _decoders(monitor, value), value).nbytes
+    except (NotUnderstood, AttributeError):  # the subscription will say what is wrong
+        return monitor.queue
+    return max(monitor.queue, min(QUEUE_UPDATES, QUEUE_BYTES // max(1, size)))
 
 
 def _gap(last: Reading, reading: Reading) -> int:
