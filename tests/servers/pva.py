@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from tests.servers.ioc import DEADLINE, beacon_sink, ca_env, free_port, full, to
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+_KEY = re.compile(r"([{,])(\w+):")
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -75,8 +77,11 @@ def pvget(env: Mapping[str, str], *arguments: str, deadline: float = DEADLINE) -
 
 def structures(env: Mapping[str, str], *pvs: str) -> dict[str, Any]:
     """Return the structures of PVs as the real pvget says them."""
-    lines = pvget(env, "-M", "json", *pvs).splitlines()
-    return {name: json.loads(text) for name, _, text in (line.partition(" ") for line in lines)}
+    found = {}
+    for line in pvget(env, "-M", "json", *pvs).splitlines():
+        name, _, text = line.partition(" ")
+        found[name] = json.loads(_KEY.sub(r'\1"\2":', text))  # its keys are without quotes
+    return found
 
 
 @contextlib.contextmanager

@@ -148,6 +148,8 @@ def fit(value: Any, form: Form) -> Any:
         When it does not fit without loss.
     """
     text = isinstance(value, str) or value.dtype.kind == "U"
+    if form.kind == "enum" and isinstance(value, str) and value in form.choices:
+        return form.choices.index(value)
     if text != (form.code == "s"):
         raise ValueError(f"the PV holds {'text' if form.code == 's' else 'numbers'}")
     if form.kind == "image":

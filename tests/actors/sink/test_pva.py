@@ -92,6 +92,7 @@ def test_values_arrive_with_what_is_known_about_them(env: dict[str, str]) -> Non
         )  # fmt: skip
         names = [f"T:{name}" for name in "d i u b s e a texts none h raw".split()]
         seen = structures(env, *names)
+        unsigned = pvget(env, "T:u")
     d = seen["T:d"]
     assert d["value"] == 1.5
     assert d["alarm"] == {"severity": 2, "status": 1, "message": "HIHI"}
@@ -102,9 +103,11 @@ def test_values_arrive_with_what_is_known_about_them(env: dict[str, str]) -> Non
     assert (d["control"]["limitLow"], d["control"]["limitHigh"]) == (-2, 8)
     assert (d["valueAlarm"]["lowAlarmLimit"], d["valueAlarm"]["highAlarmLimit"]) == (-5, 5)
     assert d["valueAlarm"]["lowWarningLimit"] == -4
+    # pvget says unsigned numbers in JSON as if they had a sign.
+    assert unsigned.split()[-1] == str(2**64 - 1)
     values = [seen[name]["value"] for name in names[1:]]
     assert values == [
-        -(2**63), 2**64 - 1, True, "hällo", {"index": 1, "choices": ["off", "on"]},
+        -(2**63), -1, True, "hällo", {"index": 1, "choices": ["off", "on"]},
         [1, 65535], ["a", ""], [], 0.5, "bytes",
     ]  # fmt: skip
     assert seen["T:i"]["display"]["units"] == "mm"
