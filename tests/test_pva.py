@@ -74,7 +74,10 @@ def _known(structure: dict[str, Any]) -> dict[str, Any]:
             for group, names in (
                 (display, ("limitLow", "limitHigh")),
                 (control, ("limitLow", "limitHigh")),
-                (limits, ("lowAlarmLimit", "lowWarningLimit", "highWarningLimit", "highAlarmLimit")),
+                (
+                    limits,
+                    ("lowAlarmLimit", "lowWarningLimit", "highWarningLimit", "highAlarmLimit"),
+                ),
             )
             for field in names
         ],

@@ -6,6 +6,7 @@ Imported only where PVs are used, because it imports p4p.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -53,7 +54,7 @@ class Monitor:
         self.subscription: Any = None
         self.probe: Any = None
         self.decoders: list[Decoder] | None = None
-        self.connected = self.refused = False
+        self.connected = False
         self.last: Reading | None = None
         self.again = False
         self.missed = self.unreadable = 0
@@ -89,7 +90,8 @@ class Client:
     on_change
         Plain function that gets the name and whether the PV is connected now.
     on_refusal
-        Plain function that gets the name and why the PV cannot be read.
+        Plain function that gets the name, why the PV cannot be read, and whether that may pass:
+        where another update, or another program at the other end, may be readable.
     """
 
     def __init__(
@@ -97,7 +99,7 @@ class Client:
         targets: Mapping[str, Sequence[str]],
         on_event: Callable[[str, Reading], None],
         on_change: Callable[[str, bool], None],
-        on_refusal: Callable[[str, str], None],
+        on_refusal: Callable[[str, str, bool], None],
     ) -> None:
         self._on_event, self._on_change, self._on_refusal = on_event, on_change, on_refusal
         self._loop = asyncio.get_running_loop()
@@ -176,10 +178,8 @@ class Client:
     def _wake(self) -> None:
         if not self._awake:
             self._awake = True
-            try:
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
                 self._loop.call_soon_threadsafe(self._drain)
-            except RuntimeError:  # the loop has ended meanwhile
-                pass
 
     def _drain(self) -> None:
         self._awake = False
@@ -201,7 +201,7 @@ class Client:
             self._on_change(monitor.name, False)
         if isinstance(item, raw.RemoteError | raw.Finished):
             if isinstance(item, raw.RemoteError):
-                self._refuse(monitor, f"is refused by its server: {item}")
+                self._refuse(monitor, f"is refused by its server: {item}", passing=True)
             self._later(AGAIN, self._renew, monitor)
 
     def _renew(self, monitor: Monitor) -> None:
@@ -209,12 +209,16 @@ class Client:
         self._subscribe(monitor)
 
     def _update(self, monitor: Monitor, value: Any) -> None:
-        try:
-            if monitor.decoders is None:
+        if monitor.decoders is None:
+            try:
                 monitor.decoders = _decoders(monitor, value)
+            except NotUnderstood as error:
+                self._refuse(monitor, str(error), passing=monitor.last is not None)
+                return
+        try:
             reading = _together(monitor, monitor.decoders, value)
         except NotUnderstood as error:
-            self._refuse(monitor, str(error))
+            self._refuse(monitor, str(error), passing=True)
             return
         if not monitor.connected:
             monitor.connected = True
@@ -227,11 +231,9 @@ class Client:
             monitor.missed += _gap(last, reading)
         self._on_event(monitor.name, reading)
 
-    def _refuse(self, monitor: Monitor, why: str) -> None:
+    def _refuse(self, monitor: Monitor, why: str, *, passing: bool) -> None:
         monitor.unreadable += 1
-        if not monitor.refused:
-            monitor.refused = True
-            self._on_refusal(monitor.name, why)
+        self._on_refusal(monitor.name, why, passing)
 
 
 def _decoders(monitor: Monitor, value: Any) -> list[Decoder]:
@@ -274,4 +276,4 @@ def _equal(one: Reading, other: Reading) -> bool:
     a, b = one.value, other.value
     if isinstance(a, np.ndarray) and a.nbytes <= _COMPARED:
         return a.shape == getattr(b, "shape", None) and a.tobytes() == b.tobytes()
-    return isinstance(a, np.ndarray | dict | tuple) or bool(a == b or (a != a and b != b))
+    return isinstance(a, np.ndarray | dict | tuple) or bool(np.array_equal(a, b, equal_nan=True))

@@ -6,7 +6,15 @@ import re
 from typing import Any
 
 from camagick.errors import BadOption
+from camagick.tools.pva_forms import Form
+from camagick.tools.pva_values import DTYPES
 
+_NAMES = {
+    "bool": "?", "byte": "b", "short": "h", "int": "i", "long": "l", "ubyte": "B", "ushort": "H",
+    "uint": "I", "ulong": "L", "float": "f", "double": "d", "string": "s",
+    **{str(dtype): code for code, dtype in DTYPES.items() if code != "?"},
+}  # fmt: skip
+_TYPE = re.compile(r"(?P<name>\w+)(?P<array>\[\])?(?:\((?P<inner>[^()]*)\))?")
 _SIZES = {"": 1, "k": 1000, "M": 10**6, "G": 10**9}
 
 
@@ -75,3 +83,28 @@ def queue_limits(queue: Any) -> tuple[int | None, int | None]:
     if match is None or not int(match[1]):
         raise BadOption(f"queue={queue}: a number of updates, or a size like 500MB")
     return None, int(match[1]) * _SIZES[match[2]]
+
+
+def parsed(tag: str, text: Any) -> Form:
+    """Return the form that a user names: ``double``, ``int[]``, ``enum(off|on)``, ``image``, ...
+
+    Raises
+    ------
+    BadOption
+        When there is no such type.
+    """
+    match = _TYPE.fullmatch(str(text).strip())
+    name, inner = (match["name"], match["inner"]) if match else ("", None)
+    if match and name == "enum" and inner and not match["array"]:
+        return Form("enum", "", tuple(inner.split("|")))
+    if match and name == "image" and not match["array"]:
+        if inner is None:
+            return Form("image")
+        if inner in _NAMES and inner != "string":
+            return Form("image", _NAMES[inner])
+    if match and name in _NAMES and inner is None:
+        return Form("array" if match["array"] else "scalar", _NAMES[name])
+    raise BadOption(
+        f"--to-pva: {tag}={text} is no type; there are {', '.join(list(_NAMES)[:12])}, "
+        "the same with [] behind, enum(off|on), image, image(ushort)"
+    )

@@ -10,7 +10,8 @@ import numpy as np
 
 from camagick.errors import BadOption
 from camagick.processor import ProcessorBase, Role
-from camagick.tools.pva_forms import parsed, plain
+from camagick.service.pva_options import parsed
+from camagick.tools.pva_forms import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ class Processor(ProcessorBase):
 
     Numbers and text become NTScalar, arrays of one dimension NTScalarArray, integers with enum
     strings NTEnum, arrays of two and three dimensions images (NTNDArray, as areaDetector has them).
-    A PV appears with the first value of its tag, or at the start where its type is given; it changes
+    A PV appears with the first value of its tag, or at the start where its type is given. It changes
     its type when the tag does. Units, precision, limits, alarm and timestamp are passed on. Hands
     on nothing.
 

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from camagick.data import Data
 from camagick.errors import CamagickError, DuplicateTag
 from camagick.processor import ProcessorBase, Role
 from camagick.service.ca_options import checked_guide, seconds
-from camagick.service.ca_queues import Clustered, Every, Queued
-from camagick.service.ca_trigger import Continuous, Guided, Hasty, Thorough, Trigger
+from camagick.service.ca_queues import Every
+from camagick.service.ca_trigger import Continuous, Trigger
+from camagick.service.pva_modes import chosen
 from camagick.service.pva_options import queue_limits, split, tagged_fields
+from camagick.service.pva_watch import Watch
 from camagick.tools.pva_codecs import Packed
 from camagick.tools.pva_values import Columns, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from camagick.service.pva_client import Client
-
-log = logging.getLogger(__name__)
-
-_DWELL = 0.1
-_REMIND = 60.0
 
 
 class Processor(ProcessorBase):
@@ -104,83 +100,50 @@ class Processor(ProcessorBase):
         **tags: str,
     ) -> None:
         self._tags = tagged_fields(pvs, prefix, suffix, tags)
-        self._mode = mode
         self._guide = checked_guide(mode, guide, when)
-        for pv in self._guide.pvs if self._guide else ():
-            split(pv)
+        self._targets = _targets(self._tags, self._guide.pvs if self._guide else ())
+        self._mode = mode
         self._dwell = None if dwell is None else seconds("dwell", dwell)
         self._queue = queue_limits(queue)
         self._timeout, self._strict = seconds("timeout", timeout), bool(strict)
         self._trigger = Trigger(())
         self._client: Client | None = None
+        self._watch: Watch | None = None
         self._arrived = asyncio.Event()
         self._since: float | None = None
-        self._changes: dict[str, bool] = {}
         self._failure: CamagickError | None = None
-        self._timers: list[asyncio.TimerHandle] = []
-        self._heard: set[str] = set()
         self._stamps: dict[str, Sequence[int]] = {}
-        self._said: set[str] = set()
-        self._opened = False
         self._bad = 0
 
     async def startup(self) -> None:
         """Begin to look for the PVs; none has to be there."""
         from camagick.service.pva_client import Client
 
-        loop = asyncio.get_running_loop()
-        self._trigger, self._wait = self._make_trigger()
-        self._deadline = loop.time() + self._timeout
-        self._taken = loop.time()
-        self._client = Client(self._targets(), self._event, self._changed, self._refused)
+        self._trigger, self._wait = chosen(
+            self._mode,
+            [pv for pv, _ in self._tags.values()],
+            guide=self._guide,
+            dwell=self._dwell,
+            queue=self._queue,
+            alone=self.placement.alone,
+        )
+        self._taken = asyncio.get_running_loop().time()
+        self._deadline = self._taken + self._timeout
+        self._client = Client(self._targets, self._event, self._changed, self._refused)
         if self.placement.incarnation <= 1:
             self._open()  # a successor first hears of its predecessor: recall()
 
     def _open(self) -> None:
-        if self._client is not None and not self._opened:
-            self._opened = True
+        if self._client is not None and self._watch is None:
+            self._watch = Watch(self._client.silent, self._timeout, self._silence)
             self._client.open()
-            self._later(self._timeout, self._remind)
-
-    def _targets(self) -> dict[str, list[str]]:
-        targets: dict[str, list[str]] = {}
-        for pv, path in self._tags.values():
-            paths = targets.setdefault(pv, [])
-            if path not in paths:
-                paths.append(path)
-        for word in self._guide.pvs if self._guide else ():
-            targets.setdefault(word, [split(word)[1]])
-        return targets
-
-    def _make_trigger(self) -> tuple[Trigger, float]:
-        """Return what decides when to go, and the seconds to wait then."""
-        pvs = list(dict.fromkeys(pv for pv, _ in self._tags.values()))
-        wait = self._dwell if self._dwell is not None else (_DWELL if len(pvs) > 1 else 0.0)
-        pace = _DWELL if self._dwell is None else self._dwell
-        default = "every" if len(pvs) == 1 and self.placement.alone else "sloppy"
-        mode = self._mode or ("guided" if self._guide else default)
-        if mode == "continuous":
-            return Continuous(pvs), pace
-        if self._guide is not None:
-            return Guided(pvs, self._guide), wait
-        if mode in ("every", "clustered"):
-            return self._bounded(Every(pvs) if mode == "every" else Clustered(pvs, pace)), 0.0
-        return {"sloppy": Trigger, "hasty": Hasty, "thorough": Thorough}[mode](pvs), wait
-
-    def _bounded(self, trigger: Queued) -> Queued:
-        rows, size = self._queue
-        if rows is not None:
-            trigger.ROWS = rows
-        if size is not None:
-            trigger.BYTES = size
-        return trigger
 
     def recall(self, remembered: Sequence[Mapping[str, Any]]) -> None:
         """Know which update a predecessor has handed on last."""
-        if self._client is not None and isinstance(self._trigger, Every):
-            for pv, stamp in (remembered[-1] if remembered else {}).items():
-                if len(self._trigger.pvs) == 1:
-                    self._client.know(pv, stamp)
+        every = isinstance(self._trigger, Every) and len(self._trigger.pvs) == 1
+        if self._client is not None and every and remembered:
+            for pv, stamp in remembered[-1].items():
+                self._client.know(pv, stamp)
 
     def remember(self) -> Mapping[str, Any]:
         """Return which updates the last iteration had."""
@@ -206,10 +169,8 @@ class Processor(ProcessorBase):
         if trigger.needs_all and not trigger.complete():
             if now < self._deadline:
                 return False
-            missing = [pv for pv in trigger.pvs if pv not in trigger.newest]
             if trigger.newest:
-                log.info('msg="going on without a PV" pv=%s', ",".join(missing))
-                trigger.waive()
+                trigger.waive()  # the others are named in the log
             else:
                 self._deadline = now + self._timeout
         return trigger.pending()
@@ -221,15 +182,13 @@ class Processor(ProcessorBase):
         self._taken = asyncio.get_running_loop().time()
         self._since = self._taken if self._trigger.pending() else None
         if self._trigger.overruns:
-            self._say("overruns", "the pipe is slower than the PVs: oldest updates are lost")
+            self._once("overruns", "the pipe is slower than the PVs: oldest updates are lost")
         self._stamps = {pv: reading.stamp for pv, reading in row.items()}
         made = Data()
         for tag, (pv, path) in self._tags.items():
             if pv in row:
-                reading = row[pv]
-                if len(self._targets()[pv]) > 1:
-                    reading = reading.value[path]
-                self._enter(made, tag, pv, reading)
+                several = len(self._targets[pv]) > 1
+                self._enter(made, tag, pv, row[pv].value[path] if several else row[pv])
         return made
 
     def _enter(self, made: Data, tag: str, pv: str, reading: Reading) -> None:
@@ -245,15 +204,10 @@ class Processor(ProcessorBase):
                 value = value.unpacked(self.empty)
             except ValueError as error:
                 self._bad += 1
-                self._say(pv, f"an image of {pv} {error}")
+                self._once(pv, f"an image of {pv} {error}")
                 return
         made[tag] = value
         made.describe(tag, reading.attributes)
-
-    def _say(self, about: str, text: str) -> None:
-        if about not in self._said:
-            self._said.add(about)
-            log.warning('msg="%s"', text)
 
     def figures(self) -> Mapping[str, int | float]:
         """Return what was lost: in the queue, before it, and of what could not be read."""
@@ -266,53 +220,52 @@ class Processor(ProcessorBase):
 
     async def shutdown(self) -> None:
         """Let go of the PVs."""
-        for timer in self._timers:
-            timer.cancel()
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
         client, self._client = self._client, None
         if client is not None:
             await asyncio.to_thread(client.close)
 
-    def _later(self, wait: float, function: Any) -> None:
-        self._timers = [asyncio.get_running_loop().call_later(wait, function)]
+    def _once(self, about: str, text: str) -> None:
+        if self._watch is not None:
+            self._watch.once(about, text)
 
-    def _remind(self) -> None:
-        silent = self._client.silent() if self._client is not None else []
-        if silent:
-            text = ",".join(silent)
-            log.warning('msg="PV does not answer" pv=%s', text)
-            if self._strict and not self._heard.issuperset(silent):
-                self._fail(f"no answer from {text} within {self._timeout:g} s (strict=1)")
-        self._later(_REMIND, self._remind)
+    def _silence(self, never_there: list[str]) -> None:
+        if self._strict and never_there:
+            names = ",".join(never_there)
+            self._fail(f"no answer from {names} within {self._timeout:g} s (strict=1)")
 
     def _fail(self, text: str) -> None:
         self._failure = self._failure or CamagickError(f"--from-pva: {text}")
         self._arrived.set()
 
-    def _refused(self, pv: str, why: str) -> None:
-        if pv in self._heard or "compressed" in why:  # it may be readable again
-            log.error('msg="a value cannot be read (said once)" pv=%s reason="%s"', pv, why)
+    def _refused(self, pv: str, why: str, passing: bool) -> None:
+        if passing:
+            self._once(pv, f"an update of {pv} {why}")
         else:
             self._fail(f"{pv} {why}")
 
     def _event(self, name: str, reading: Reading) -> None:
-        self._heard.add(name)
         self._trigger.event(name, reading)
         if self._since is None and self._trigger.pending():
             self._since = asyncio.get_running_loop().time()
         if self._client is not None and self._client.missed:
-            self._say("missed", "images are missing between those that came; see -stats")
+            self._once("missed", "images are missing between those that came; -stats counts them")
         self._arrived.set()
 
     def _changed(self, name: str, connected: bool) -> None:
-        if connected and name not in self._changes and name not in self._heard:
-            return  # the first connection is nothing to speak of
-        if not self._changes:  # an IOC has many PVs: one line for all of them
-            asyncio.get_running_loop().call_later(0.2, self._report)
-        self._changes[name] = connected
+        if self._watch is not None:
+            self._watch.changed(name, connected)
 
-    def _report(self) -> None:
-        for state, text in ((False, "PV disconnected"), (True, "PV connected again")):
-            names = [name for name, connected in self._changes.items() if connected is state]
-            if names:
-                log.warning('msg="%s" pv=%s', text, ",".join(names))
-        self._changes.clear()
+
+def _targets(tags: Mapping[str, tuple[str, str]], guides: Iterable[str]) -> dict[str, list[str]]:
+    """Return the paths of the fields that are wanted of each PV."""
+    found: dict[str, list[str]] = {}
+    for pv, path in tags.values():
+        paths = found.setdefault(pv, [])
+        if path not in paths:
+            paths.append(path)
+    for word in guides:
+        found.setdefault(word, [split(word)[1]])
+    return found

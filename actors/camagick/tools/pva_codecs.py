@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -80,24 +81,19 @@ def checked(codec: str) -> str:
     return codec
 
 
-def _flat(codec: str, data: np.ndarray, into: np.ndarray) -> None:
-    import imagecodecs
+def _library() -> Any:
+    return importlib.import_module(_LIBRARY)
 
-    decode = {
-        "blosc": imagecodecs.blosc_decode,
-        "lz4": imagecodecs.lz4_decode,
-        "lz4hdf5": imagecodecs.lz4h5_decode,
-        "zlib": imagecodecs.zlib_decode,
-    }[codec]
-    made = decode(data, out=into)
+
+def _flat(codec: str, data: np.ndarray, into: np.ndarray) -> None:
+    name = {"lz4hdf5": "lz4h5"}.get(codec, codec)
+    made = getattr(_library(), f"{name}_decode")(data, out=into)
     if len(made) != len(into):
         raise ValueError(f"{len(made)} bytes, not {len(into)}")
 
 
 def _jpeg(data: np.ndarray, into: np.ndarray) -> None:
-    import imagecodecs
-
-    made = imagecodecs.jpeg_decode(data)
+    made = _library().jpeg_decode(data)
     if math.prod(made.shape) != into.size:
         raise ValueError(f"an image of {made.shape}, not {into.shape}")
     into[...] = made.reshape(into.shape)
@@ -105,8 +101,7 @@ def _jpeg(data: np.ndarray, into: np.ndarray) -> None:
 
 def _bslz4(data: np.ndarray, into: np.ndarray, itemsize: int) -> None:
     """Undo what `bshuf_compress_lz4` does with its own choice of blocks."""
-    import imagecodecs
-
+    library = _library()
     block = max(8192 // itemsize // 8 * 8, 128)  # elements; the rule of the bitshuffle library
     elements = into.size // itemsize
     shuffled = np.empty(into.size, np.uint8)
@@ -118,11 +113,11 @@ def _bslz4(data: np.ndarray, into: np.ndarray, itemsize: int) -> None:
         size = int.from_bytes(data[place : place + 4].tobytes(), "big")
         place += 4
         target = shuffled[there : there + count * itemsize]
-        made = imagecodecs.lz4_decode(data[place : place + size], out=target)
+        made = library.lz4_decode(data[place : place + size], out=target)
         if len(made) != len(target):
             raise ValueError(f"a block of {len(made)} bytes, not {len(target)}")
         place += size
         there += len(target)
     shuffled[there:] = data[place : place + len(shuffled) - there]  # less than eight elements
     kind = f"u{itemsize}"  # arrays say by their type how large their elements are
-    imagecodecs.bitshuffle_decode(shuffled.view(kind), blocksize=block, out=into.view(kind))
+    library.bitshuffle_decode(shuffled.view(kind), blocksize=block, out=into.view(kind))

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from camagick.errors import BadOption
 from camagick.tools.pva_alarms import alarm_of
 from camagick.tools.pva_values import DTYPES
 
@@ -18,17 +16,11 @@ if TYPE_CHECKING:
 Kind = Literal["scalar", "array", "enum", "image"]
 
 _CODES = {dtype: code for code, dtype in DTYPES.items()}
-_NAMES = {
-    "bool": "?", "byte": "b", "short": "h", "int": "i", "long": "l", "ubyte": "B", "ushort": "H",
-    "uint": "I", "ulong": "L", "float": "f", "double": "d", "string": "s",
-    **{str(dtype): code for code, dtype in DTYPES.items() if code != "?"},
-}  # fmt: skip
 _MEMBERS = {
     "?": "booleanValue", "b": "byteValue", "h": "shortValue", "i": "intValue", "l": "longValue",
     "B": "ubyteValue", "H": "ushortValue", "I": "uintValue", "L": "ulongValue",
     "f": "floatValue", "d": "doubleValue",
 }  # fmt: skip
-_TYPE = re.compile(r"(?P<name>\w+)(?P<array>\[\])?(?:\((?P<inner>[^()]*)\))?")
 _LIMITS = {
     "display": {
         "limitLow": "lower_disp_limit",
@@ -62,31 +54,6 @@ class Form(NamedTuple):
     kind: Kind
     code: str = ""
     choices: tuple[str, ...] = ()
-
-
-def parsed(tag: str, text: Any) -> Form:
-    """Return the form that a user names: ``double``, ``int[]``, ``enum(off|on)``, ``image``, ...
-
-    Raises
-    ------
-    BadOption
-        When there is no such type.
-    """
-    match = _TYPE.fullmatch(str(text).strip())
-    name, inner = (match["name"], match["inner"]) if match else ("", None)
-    if match and name == "enum" and inner and not match["array"]:
-        return Form("enum", "", tuple(inner.split("|")))
-    if match and name == "image" and not match["array"]:
-        if inner is None:
-            return Form("image")
-        if inner in _NAMES and inner != "string":
-            return Form("image", _NAMES[inner])
-    if match and name in _NAMES and inner is None:
-        return Form("array" if match["array"] else "scalar", _NAMES[name])
-    raise BadOption(
-        f"--to-pva: {tag}={text} is no type; there are {', '.join(list(_NAMES)[:12])}, "
-        "the same with [] behind, enum(off|on), image, image(ushort)"
-    )
 
 
 def plain(value: Any) -> Any:
@@ -211,7 +178,10 @@ def fields(
         Unique id of an image that has none.
     """
     seconds = math.floor(now)
-    stamp = {"secondsPastEpoch": seconds, "nanoseconds": min(999_999_999, round((now - seconds) * 1e9))}
+    stamp = {
+        "secondsPastEpoch": seconds,
+        "nanoseconds": min(999_999_999, round((now - seconds) * 1e9)),
+    }
     severity = attributes.get("severity", 0)
     made: dict[str, Any] = {
         "timeStamp": stamp,

@@ -21,6 +21,8 @@ _SCALAR_TYPES: dict[int, type[np.generic]] = {
     7: np.uint32, 8: np.uint64, 9: np.float32, 10: np.float64,
 }  # fmt: skip
 
+_NUMBERS = {np.dtype(kind): number for number, kind in _SCALAR_TYPES.items()}
+
 
 def image(value: Any, at: str = "") -> tuple[Any, dict[str, Any]]:
     """Return an image, and what only images have.
@@ -76,7 +78,7 @@ def _packed(
         each = size // max(1, math.prod(shape))
         sizes = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
         if data.dtype.itemsize != 1:
-            kind = data.dtype.type
+            kind = _SCALAR_TYPES[_NUMBERS[data.dtype]]
         elif each in sizes:
             kind = sizes[each]
         else:

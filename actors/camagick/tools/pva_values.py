@@ -166,7 +166,9 @@ class Decoder:
 
     def _table(self, value: Any) -> tuple[Any, dict[str, Any]]:
         at = self._at("value.")
-        return Columns((name, as_numpy(value.get(at + name), code)) for name, code in self._columns), {}
+        return Columns(
+            (name, as_numpy(value.get(at + name), code)) for name, code in self._columns
+        ), {}
 
     def _image(self, value: Any) -> tuple[Any, dict[str, Any]]:
         try:

@@ -90,7 +90,7 @@ def test_values_arrive_with_what_is_known_about_them(env: dict[str, str]) -> Non
             a=np.array([1, 65535], np.uint16), texts=np.array(["a", ""]), none=np.empty(0),
             h=np.float16(0.5), raw=b"bytes",
         )  # fmt: skip
-        names = [f"T:{name}" for name in "d i u b s e a texts none h raw".split()]
+        names = [f"T:{name}" for name in ("d", *"iubsea", "texts", "none", "h", "raw")]
         seen = structures(env, *names)
         unsigned = pvget(env, "T:u")
     d = seen["T:d"]

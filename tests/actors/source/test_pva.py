@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -132,7 +132,6 @@ def test_compressed_images_are_what_they_were(peer: Peer, codec: str, say: bool)
     asyncio.run(look())
 
 
-@pytest.mark.errors_expected
 def test_what_cannot_be_decompressed_is_said_and_the_rest_goes_on(
     peer: Peer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -232,9 +231,8 @@ def test_a_slow_pipe_keeps_what_the_queue_holds_and_counts_the_rest(peer: Peer) 
         async with running("many", queue=10) as node:
             await rows(node, 1)
             peer.tell("burst", name="many", count=100, first=1)
-            async with asyncio.timeout(DEADLINE):
-                while node.figures()["overruns"] < 90:
-                    await asyncio.sleep(0.01)
+            while node.figures()["overruns"] < 90:
+                await asyncio.sleep(0.01)  # noqa: ASYNC110 - a figure tells nobody
             assert [row["many"] for row in await rows(node, 10)] == list(range(91, 101))
 
     asyncio.run(look())
@@ -274,7 +272,7 @@ def test_a_successor_does_not_repeat_the_last_update(peer: Peer) -> None:
 def test_a_pv_that_is_not_there_is_named(caplog: pytest.LogCaptureFixture) -> None:
     async def look() -> None:
         async with running("NOT:there", timeout=0.2, strict=True) as node:
-            with pytest.raises(CamagickError, match="no answer from NOT:there within 0.2 s"):
+            with pytest.raises(CamagickError, match=r"no answer from NOT:there within 0\.2 s"):
                 await node()
 
     asyncio.run(look())
