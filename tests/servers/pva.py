@@ -146,7 +146,7 @@ def pattern(shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:
 
 
 class Peer:
-    """p4p's own server in another process, ``tests/servers/pva_peer.py``, that does as it is told."""
+    """p4p's own server in another process, ``tests/servers/pva_peer.py``: does as it is told."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self.env = dict(env)

@@ -8,14 +8,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from p4p.client import raw
 
-from camagick.tools.pva_values import Columns, Decoder, NotUnderstood, Reading
+from camagick.service.pva_monitor import (
+    Found,
+    Monitor,
+    decoders,
+    equal,
+    gap,
+    queue_for,
+    together,
+)
+from camagick.tools.pva_values import NotUnderstood, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,54 +32,6 @@ log = logging.getLogger(__name__)
 SEARCH_PERIOD, SEARCH_EAGERLY = 1.0, 60.0
 #: Seconds until a subscription that the server has refused or ended is tried again.
 AGAIN = 2.0
-#: What a server may keep for a PV while its connection is busy: updates, and bytes.
-QUEUE_UPDATES, QUEUE_BYTES = 1000, 1 << 26
-#: Arrays up to this size are compared to tell whether a reconnected server says what is known.
-_COMPARED = 1 << 16
-
-
-class _Found:
-    """What was read of a PV, or why it was not, before it is subscribed to."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-class Monitor:
-    """One PV.
-
-    Updates are taken from the library in its own thread, at once: so its queue, where an update
-    would take the place of an older one, never fills, and what is too much is left in TCP.
-    """
-
-    def __init__(self, name: str, paths: Sequence[str], wake: Callable[[], None]) -> None:
-        self.name, self.paths = name, list(paths)
-        self.pv = name.partition("#")[0]
-        self.queue = 4  # what servers have by themselves
-        self.inbox: deque[Any] = deque()
-        self.subscription: Any = None
-        self.probe: Any = None
-        self.decoders: list[Decoder] | None = None
-        self.connected = False
-        self.last: Reading | None = None
-        self.again = False
-        self.missed = self.unreadable = 0
-        self._wake, self._order = wake, threading.Lock()
-
-    def found(self, value: Any) -> None:
-        """Take over what was read; called by any thread."""
-        self.inbox.append(_Found(value))
-        self._wake()
-
-    def take(self) -> None:
-        """Take over what has arrived; called by any thread."""
-        with self._order:
-            while self.subscription is not None:
-                item = self.subscription.pop()
-                if item is None:
-                    break
-                self.inbox.append(item)
-        self._wake()
 
 
 class Client:
@@ -188,8 +146,8 @@ class Client:
                 self._handle(monitor, monitor.inbox.popleft())
 
     def _handle(self, monitor: Monitor, item: Any) -> None:
-        if isinstance(item, _Found):
-            monitor.queue = _queue(monitor, item.value)
+        if isinstance(item, Found):
+            monitor.queue = queue_for(monitor, item.value)
             self._subscribe(monitor)
             return
         if not isinstance(item, Exception):
@@ -211,12 +169,12 @@ class Client:
     def _update(self, monitor: Monitor, value: Any) -> None:
         if monitor.decoders is None:
             try:
-                monitor.decoders = _decoders(monitor, value)
+                monitor.decoders = decoders(monitor, value)
             except NotUnderstood as error:
                 self._refuse(monitor, str(error), passing=monitor.last is not None)
                 return
         try:
-            reading = _together(monitor, monitor.decoders, value)
+            reading = together(monitor, monitor.decoders, value)
         except NotUnderstood as error:
             self._refuse(monitor, str(error), passing=True)
             return
@@ -226,54 +184,11 @@ class Client:
         last, monitor.last = monitor.last, reading
         again, monitor.again = monitor.again, False
         if last is not None:
-            if again and _equal(last, reading):
+            if again and equal(last, reading):
                 return  # what the server says first after a reconnection is known already
-            monitor.missed += _gap(last, reading)
+            monitor.missed += gap(last, reading)
         self._on_event(monitor.name, reading)
 
     def _refuse(self, monitor: Monitor, why: str, *, passing: bool) -> None:
         monitor.unreadable += 1
         self._on_refusal(monitor.name, why, passing)
-
-
-def _decoders(monitor: Monitor, value: Any) -> list[Decoder]:
-    spec = value.type().aspy()
-    return [Decoder(spec, path) for path in monitor.paths]
-
-
-def _together(monitor: Monitor, decoders: list[Decoder], value: Any) -> Reading:
-    readings = [decode(value) for decode in decoders]
-    if len(readings) == 1:
-        return readings[0]
-    values = Columns(zip(monitor.paths, readings, strict=True))
-    return Reading(values, readings[0].attributes, readings[0].stamp)
-
-
-def _queue(monitor: Monitor, value: Any) -> int:
-    """Return how many updates of a PV a server shall keep, from one of them."""
-    try:
-        size = _together(monitor, _decoders(monitor, value), value).nbytes
-    except (NotUnderstood, AttributeError):  # the subscription will say what is wrong
-        return monitor.queue
-    return max(monitor.queue, min(QUEUE_UPDATES, QUEUE_BYTES // max(1, size)))
-
-
-def _gap(last: Reading, reading: Reading) -> int:
-    """Return how many images between two are missing; ids that go back begin anew."""
-    before, now = last.attributes.get("uniqueId"), reading.attributes.get("uniqueId")
-    if before is None or now is None:
-        return 0
-    return max(0, int(now) - int(before) - 1)
-
-
-def _equal(one: Reading, other: Reading) -> bool:
-    if one.stamp != other.stamp:
-        return False
-    if one.value is None:  # all that a predecessor has told
-        return any(one.stamp)
-    if one.attributes != other.attributes:
-        return False
-    a, b = one.value, other.value
-    if isinstance(a, np.ndarray) and a.nbytes <= _COMPARED:
-        return a.shape == getattr(b, "shape", None) and a.tobytes() == b.tobytes()
-    return isinstance(a, np.ndarray | dict | tuple) or bool(np.array_equal(a, b, equal_nan=True))

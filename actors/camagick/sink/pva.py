@@ -30,9 +30,9 @@ class Processor(ProcessorBase):
 
     Numbers and text become NTScalar, arrays of one dimension NTScalarArray, integers with enum
     strings NTEnum, arrays of two and three dimensions images (NTNDArray, as areaDetector has them).
-    A PV appears with the first value of its tag, or at the start where its type is given. It changes
-    its type when the tag does. Units, precision, limits, alarm and timestamp are passed on. Hands
-    on nothing.
+    A PV appears with the first value of its tag, or at the start where its type is given; where the
+    tag changes its type, the PV does. Units, precision, limits, alarm and timestamp are passed on.
+    Hands on nothing.
 
     Parameters
     ----------

@@ -76,7 +76,7 @@ def _packed(
     kind = _SCALAR_TYPES.get(parameter) if isinstance(parameter, int) else None
     if kind is None:  # told by none: of what size the elements are is all that is left
         each = size // max(1, math.prod(shape))
-        sizes = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+        sizes: dict[int, type[np.generic]] = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
         if data.dtype.itemsize != 1:
             kind = _SCALAR_TYPES[_NUMBERS[data.dtype]]
         elif each in sizes:

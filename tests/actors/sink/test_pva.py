@@ -22,7 +22,8 @@ from tests.servers.pva import pva_env, pvget, pvmonitor, structures, tool
 pytest.importorskip("p4p")
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -190,10 +191,14 @@ def test_what_is_the_same_is_not_sent_again(env: dict[str, str]) -> None:
         until(lambda: file.read_text().count("T:") == 2, "the first values")
         for number in range(1, 4):
             post(n=number, x=np.nan)
-            until(lambda number=number: file.read_text().count("T:n") == number + 1, "an update")
+            until(_counted(file, "T:n", number + 1), "an update")
         post(n=3, x=1.0)
         until(lambda: file.read_text().count("T:x") == 2, "the change")
         assert file.read_text().count("T:n") == 4
+
+
+def _counted(file: Path, text: str, count: int) -> Callable[[], bool]:
+    return lambda: file.read_text().count(text) == count
 
 
 def test_a_stopped_client_hurts_nobody(env: dict[str, str]) -> None:

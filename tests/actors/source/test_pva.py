@@ -231,8 +231,8 @@ def test_a_slow_pipe_keeps_what_the_queue_holds_and_counts_the_rest(peer: Peer) 
         async with running("many", queue=10) as node:
             await rows(node, 1)
             peer.tell("burst", name="many", count=100, first=1)
-            while node.figures()["overruns"] < 90:
-                await asyncio.sleep(0.01)  # noqa: ASYNC110 - a figure tells nobody
+            while node.figures()["overruns"] < 90:  # noqa: ASYNC110 - a figure wakes nobody
+                await asyncio.sleep(0.01)
             assert [row["many"] for row in await rows(node, 10)] == list(range(91, 101))
 
     asyncio.run(look())
