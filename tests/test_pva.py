@@ -50,9 +50,12 @@ def env(monkeypatch: pytest.MonkeyPatch, ioc: SoftIocPva) -> Iterator[dict[str, 
 
 def test_values_come_out_as_they_went_in(ioc: SoftIocPva, env: dict[str, str]) -> None:
     names = [case.name for case in CASES]
-    with Run("--from-pva", f"prefix={P}", *names, "--to-pva", "prefix=OUT:") as run:
+    sinks = ["{", "--to-pva", "prefix=OUT:", "--to-pva", "prefix=TOO:", "}"]
+    with Run("--from-pva", f"prefix={P}", *names, *sinks) as run:
         sent = structures(ioc.env, *(f"{P}{name}" for name in names))
         got = structures(env, *(f"OUT:{name}" for name in names))
+        # Two servers with one port for searches: both are found.
+        assert structures(env, "TOO:double")["TOO:double"] == got["OUT:double"]
         run.interrupt()
         assert run.wait() == 0
     for name in names:
@@ -144,6 +147,10 @@ def test_an_ioc_that_comes_back_is_read_again(env: dict[str, str], tmp_path: Pat
 def _restarted(ioc: SoftIocPva) -> None:
     with Run("--from-pva", f"x={P}n", "--to-summary") as run:
         until(lambda: "x: 7" in run.out, "the first value")
+        run.actor("pva.1").kill()
+        until(lambda: "is started again" in run.log, "a new source")
+        ioc.put("n", "9")
+        until(lambda: "x: 9" in run.out, "what it reads")
         ioc.kill()
         until(lambda: "PV disconnected" in run.log, "the loss")
         ioc.start()
@@ -152,5 +159,5 @@ def _restarted(ioc: SoftIocPva) -> None:
         until(lambda: "PV connected again" in run.log and "x: 8" in run.out, "the rest")
         run.interrupt()
         assert run.wait() == 0
-        assert run.out.split("\n") == ["x: 7", "x: 0", "x: 8", ""]
+        assert run.out.split("\n") == ["x: 7", "x: 9", "x: 0", "x: 8", ""]
         assert run.log.count("PV disconnected") == run.log.count("PV connected again") == 1

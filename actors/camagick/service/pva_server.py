@@ -16,6 +16,7 @@ from p4p.server import Server, StaticProvider
 from p4p.server.raw import SharedPV
 
 from camagick.errors import CamagickError
+from camagick.tools.pva_alarms import alarm_of
 from camagick.tools.pva_forms import Form, default, fields, fit, form_of, plain
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class _Handler:
                 "secondsPastEpoch": int(now),
                 "nanoseconds": int(now % 1 * 1e9),
             }
+        if not value.changed("alarm"):
+            value["alarm"] = alarm_of(0, 0)  # written is no longer undefined
         pv.post(value)
         op.done()
 

@@ -57,6 +57,12 @@ async def running(*words: str, known: Any = None, **options: Any) -> AsyncIterat
         await node.shutdown()
 
 
+async def there(node: Processor) -> None:
+    """Wait until all PVs have said something."""
+    while node._client is None or node._client.silent():
+        await asyncio.sleep(0.005)
+
+
 async def rows(node: Processor, count: int) -> list[Data]:
     return [await node() for _ in range(count)]
 
@@ -244,7 +250,7 @@ def test_a_condition_starts_an_iteration(peer: Peer) -> None:
         peer.tell("scalar", name="X:mark", value=1, code="i")
         async with running("X:value", when="X:mark==0", dwell=0) as node:
             waiting = asyncio.ensure_future(node())
-            await asyncio.sleep(0.2)
+            await there(node)
             assert not waiting.done()
             peer.tell("scalar", name="X:mark", value=0, code="i")
             assert dict(await waiting) == {"X_value": 1.0}
@@ -261,8 +267,7 @@ def test_a_successor_does_not_repeat_the_last_update(peer: Peer) -> None:
         assert row["last"] == 1.0
         async with running("last", known=known) as node:
             waiting = asyncio.ensure_future(node())
-            await asyncio.sleep(0.3)
-            assert not waiting.done()
+            await there(node)
             peer.tell("scalar", name="last", value=1.0, when=78.5)
             assert (await waiting).attributes("last")["timestamp"] == 78.5
 
