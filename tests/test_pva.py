@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-import signal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from camagick.source.pva import Processor
 from tests.buses import Run
 from tests.pva_values import CASES, DATABASE
 from tests.servers.ioc import until
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 P = SoftIocPva.PREFIX
 
 
-@pytest.fixture(scope="module")
-def ioc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftIocPva]:
+@pytest.fixture
+def ioc(tmp_path: Path) -> Iterator[SoftIocPva]:
     with pva_env() as env:
-        one = SoftIocPva(env, DATABASE, tmp_path_factory.mktemp("ioc"))
+        one = SoftIocPva(env, DATABASE, tmp_path)
         try:
             one.start()
             for case in CASES:
@@ -48,18 +49,63 @@ def env(monkeypatch: pytest.MonkeyPatch, ioc: SoftIocPva) -> Iterator[dict[str, 
         yield variables
 
 
-def test_values_come_out_as_they_went_in(ioc: SoftIocPva, env: dict[str, str]) -> None:
+def test_a_run_survives_what_happens_around_it(ioc: SoftIocPva, env: dict[str, str]) -> None:
+    _values_have_types_and_attributes()
     names = [case.name for case in CASES]
-    sinks = ["{", "--to-pva", "prefix=OUT:", "--to-pva", "prefix=TOO:", "}"]
+    sinks = ["{", "--to-pva", "prefix=OUT:", "later=int", "--to-pva", "prefix=TOO:", "}"]
     with Run("--from-pva", f"prefix={P}", *names, *sinks) as run:
-        sent = structures(ioc.env, *(f"{P}{name}" for name in names))
-        got = structures(env, *(f"OUT:{name}" for name in names))
+        before = _values_come_out_as_they_went_in(ioc, env, names)
         # Two servers with one port for searches: both are found.
-        assert structures(env, "TOO:double")["TOO:double"] == got["OUT:double"]
+        assert structures(env, "TOO:double")["TOO:double"] == before["OUT:double"]
+        with pvmonitor(env, "OUT:double") as (_, file):
+            until(lambda: "OUT:double" in file.read_text(), "the monitor")
+            run.actor("pva.2").kill()
+            until(lambda: "<Disconnect>" in file.read_text(), "the monitor to notice")
+            after = structures(env, "OUT:later", *before)
+            assert after.pop("OUT:later")["value"] == 0
+            assert after == before, "a new server has what the killed one had"
+            ioc.put("double", "77.25")
+            until(lambda: "77.25" in file.read_text(), "the monitor to go on")
+            ioc.kill()
+            until(lambda: "PV disconnected" in run.log, "the loss of the IOC")
+            ioc.start()
+            ioc.put("double", "66.25")
+            until(lambda: "66.25" in file.read_text(), "the new IOC's value")
+        until(lambda: "PV connected again" in run.log, "the line about it")
         run.interrupt()
         assert run.wait() == 0
+
+
+def _values_come_out_as_they_went_in(
+    ioc: SoftIocPva, env: dict[str, str], names: list[str]
+) -> dict[str, Any]:
+    sent = structures(ioc.env, *(f"{P}{name}" for name in names))
+    got = structures(env, *(f"OUT:{name}" for name in names))
     for name in names:
         assert _known(got[f"OUT:{name}"]) == _known(sent[f"{P}{name}"]), name
+    return got
+
+
+def _values_have_types_and_attributes() -> None:
+    async def look() -> Any:
+        node = Processor(*(case.name for case in CASES), prefix=P)
+        await node.startup()
+        try:
+            async with asyncio.timeout(20):
+                return await node()
+        finally:
+            await node.shutdown()
+
+    row = asyncio.run(look())
+    assert list(row) == [case.name for case in CASES]
+    for case in CASES:
+        value, known = row[case.name], row.attributes(case.name)
+        dtype = "str" if isinstance(value, str) or value.dtype.kind == "U" else value.dtype.name
+        assert dtype == case.dtype, case.name
+        assert np.ndim(value) == (case.record[0] == "waveform"), case.name
+        assert {key: known.get(key) for key in case.attributes} == case.attributes, case.name
+        if case.put:
+            assert known["timestamp"] > 1.7e9
 
 
 def _known(structure: dict[str, Any]) -> dict[str, Any]:
@@ -87,51 +133,8 @@ def _known(structure: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_types_and_attributes_of_every_kind_of_record(ioc: SoftIocPva, env: dict[str, str]) -> None:
-    import asyncio
-
-    from camagick.source.pva import Processor
-
-    async def look() -> Any:
-        node = Processor(*(case.name for case in CASES), prefix=P)
-        await node.startup()
-        try:
-            async with asyncio.timeout(20):
-                return await node()
-        finally:
-            await node.shutdown()
-
-    row = asyncio.run(look())
-    assert list(row) == [case.name for case in CASES]
-    for case in CASES:
-        value, known = row[case.name], row.attributes(case.name)
-        dtype = "str" if isinstance(value, str) or value.dtype.kind == "U" else value.dtype.name
-        assert dtype == case.dtype, case.name
-        assert np.ndim(value) == (case.record[0] == "waveform"), case.name
-        assert {key: known.get(key) for key in case.attributes} == case.attributes, case.name
-        if case.put:
-            assert known["timestamp"] > 1.7e9
-
-
-def test_a_killed_server_comes_back_with_what_it_published(
-    ioc: SoftIocPva, env: dict[str, str]
-) -> None:
-    words = ["--from-pva", f"x={P}double", "--to-pva", "prefix=K:", "later=int"]
-    with Run(*words) as run, pvmonitor(env, "K:x") as (_, file):
-        before = structures(env, "K:x")["K:x"]
-        until(lambda: "K:x" in file.read_text(), "the first update")
-        run.actor("pva.2").send_signal(signal.SIGKILL)
-        until(lambda: "isconnect" in file.read_text(), "the monitor to notice")
-        assert structures(env, "K:x")["K:x"] == before
-        ioc.put("double", "77.25")
-        until(lambda: "77.25" in file.read_text(), "the monitor to go on")
-        assert structures(env, "K:later")["K:later"]["value"] == 0
-        run.interrupt()
-        assert run.wait() == 0
-        assert "is started again" in run.log
-
-
-def test_an_ioc_that_comes_back_is_read_again(env: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.long
+def test_nothing_is_read_twice_whoever_is_killed(env: dict[str, str], tmp_path: Path) -> None:
     with pva_env() as variables:
         ioc = SoftIocPva(variables, 'record(longout, "$(P)n") {}', tmp_path)
         port = search_port(variables)

@@ -70,7 +70,8 @@ def pvget(env: Mapping[str, str], *arguments: str, deadline: float = DEADLINE) -
 
     def attempt() -> str:
         done = tool(env, "pvget", "-w", "1", *arguments)
-        return done.stdout if done.returncode == 0 else ""
+        # Seldom it forgets the name of a PV before it prints it.
+        return done.stdout if done.returncode == 0 and "<NULL>" not in done.stdout else ""
 
     return str(until(attempt, f"pvget {arguments}", deadline)).strip()
 
