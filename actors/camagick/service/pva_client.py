@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from p4p.client import raw
 
 from camagick.service.pva_monitor import (
+    NEVER,
     Found,
     Monitor,
+    Reached,
     decoders,
     equal,
     gap,
@@ -30,6 +32,8 @@ log = logging.getLogger(__name__)
 
 #: How often missing PVs are searched for while hope is fresh; then the library's own pace goes on.
 SEARCH_PERIOD, SEARCH_EAGERLY = 1.0, 60.0
+#: Seconds in which a PV that was found may connect, and say something.
+PATIENCE = 10.0
 #: Seconds until a subscription that the server has refused or ended is tried again.
 AGAIN = 2.0
 
@@ -63,6 +67,7 @@ class Client:
         self._loop = asyncio.get_running_loop()
         self._monitors = [Monitor(name, paths, self._wake) for name, paths in targets.items()]
         self._context: Any = None
+        self._finder: Any = None
         self._awake = False
         self._timers: set[asyncio.TimerHandle] = set()
         self._since = 0.0
@@ -72,8 +77,7 @@ class Client:
         self._context = raw.Context("pva", useenv=True, nt=False)
         self._since = self._loop.time()
         for monitor in self._monitors:
-            # Read first: how many updates a server shall keep depends on how large they are.
-            monitor.probe = self._context.get(monitor.pv, monitor.found)
+            self._probe(monitor)
         self._later(SEARCH_PERIOD, self._search)
 
     def close(self) -> None:
@@ -82,13 +86,11 @@ class Client:
             timer.cancel()
         context, self._context = self._context, None
         for monitor in self._monitors:
-            for operation in (monitor.probe, monitor.subscription):
-                if operation is not None:
-                    operation.close()
-            monitor.probe = monitor.subscription = None
+            monitor.close()
             monitor.inbox.clear()
-        if context is not None:
-            context.close()
+        for one in (context, self._finder):
+            if one is not None:
+                one.close()
 
     def know(self, name: str, stamp: Sequence[int]) -> None:
         """Leave out the first update of a PV if it has this stamp; before `open`."""
@@ -126,12 +128,44 @@ class Client:
         monitor.take()  # what came before the line above was done
 
     def _search(self) -> None:
+        """Look for missing PVs; the library itself soon does so twice a minute only."""
         now = self._loop.time()
-        if all(monitor.connected for monitor in self._monitors):
+        missing = [monitor for monitor in self._monitors if not monitor.connected]
+        if not missing:
             self._since = now
         elif now - self._since < SEARCH_EAGERLY:
-            self._context.hurryUp()
+            for monitor in missing:
+                if now - monitor.kicked > PATIENCE:
+                    self._seek(monitor)
         self._later(SEARCH_PERIOD, self._search)
+
+    def _seek(self, monitor: Monitor) -> None:
+        # In a context of its own, where a PV can be forgotten: only a new one is searched for at
+        # once. In the other, this would break off a connection that is being made.
+        if self._finder is None:
+            self._finder = raw.Context("pva", useenv=True, nt=False)
+        if monitor.seeker is not None:
+            monitor.seeker.close()
+        self._finder.disconnect(monitor.pv)
+        monitor.seeker = self._finder.get(monitor.pv, monitor.reached, "field(alarm)")
+
+    def _kick(self, monitor: Monitor) -> None:
+        """Have a PV that was seen connected now."""
+        now = self._loop.time()
+        if monitor.connected or now - monitor.kicked < PATIENCE:
+            return
+        monitor.kicked = now
+        subscribed = monitor.subscription is not None
+        monitor.close()
+        self._context.disconnect(monitor.pv)
+        if subscribed:
+            self._subscribe(monitor)
+        else:
+            self._probe(monitor)
+
+    def _probe(self, monitor: Monitor) -> None:
+        # Read first: how many updates a server shall keep depends on how large they are.
+        monitor.probe = self._context.get(monitor.pv, monitor.found)
 
     def _wake(self) -> None:
         if not self._awake:
@@ -146,9 +180,14 @@ class Client:
                 self._handle(monitor, monitor.inbox.popleft())
 
     def _handle(self, monitor: Monitor, item: Any) -> None:
-        if isinstance(item, Found):
-            monitor.queue = queue_for(monitor, item.value)
-            self._subscribe(monitor)
+        if isinstance(item, Found | Reached):
+            if isinstance(item.answer, raw.Cancelled):
+                return  # by this client itself
+            if isinstance(item, Reached):
+                self._kick(monitor)
+            else:
+                monitor.queue = queue_for(monitor, item.answer)
+                self._subscribe(monitor)
             return
         if not isinstance(item, Exception):
             self._update(monitor, item)
@@ -163,7 +202,7 @@ class Client:
             self._later(AGAIN, self._renew, monitor)
 
     def _renew(self, monitor: Monitor) -> None:
-        monitor.subscription.close()
+        monitor.close()
         self._subscribe(monitor)
 
     def _update(self, monitor: Monitor, value: Any) -> None:
@@ -179,7 +218,7 @@ class Client:
             self._refuse(monitor, str(error), passing=True)
             return
         if not monitor.connected:
-            monitor.connected = True
+            monitor.connected, monitor.kicked = True, NEVER
             self._on_change(monitor.name, True)
         last, monitor.last = monitor.last, reading
         again, monitor.again = monitor.again, False

@@ -19,11 +19,21 @@ QUEUE_UPDATES, QUEUE_BYTES = 1000, 1 << 26
 _COMPARED = 1 << 16
 
 
+NEVER = float("-inf")
+
+
 class Found:
     """What was read of a PV, or why it was not, before it is subscribed to."""
 
-    def __init__(self, value: Any) -> None:
-        self.value = value
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+
+class Reached:
+    """An answer from a PV that is missing: it was seen."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
 
 
 class Monitor:
@@ -40,6 +50,8 @@ class Monitor:
         self.inbox: deque[Any] = deque()
         self.subscription: Any = None
         self.probe: Any = None
+        self.seeker: Any = None
+        self.kicked = NEVER
         self.decoders: list[Decoder] | None = None
         self.connected = False
         self.last: Reading | None = None
@@ -51,6 +63,18 @@ class Monitor:
         """Take over what was read; called by any thread."""
         self.inbox.append(Found(value))
         self._wake()
+
+    def reached(self, answer: Any) -> None:
+        """Take over that the PV was seen; called by any thread, also when that is given up."""
+        self.inbox.append(Reached(answer))
+        self._wake()
+
+    def close(self) -> None:
+        """Let go of the PV."""
+        for operation in (self.probe, self.subscription, self.seeker):
+            if operation is not None:
+                operation.close()
+        self.probe = self.subscription = self.seeker = None
 
     def take(self) -> None:
         """Take over what has arrived; called by any thread."""
