@@ -84,9 +84,10 @@ def structure(name: str, a: float, b: str) -> None:
     post(name, made, {"position": {"value": a, "text": b}, "motor": {"value": int(a)}})
 
 
-def scalar(name: str, value: Any, code: str = "d", when: float = 1.5) -> None:
+def scalar(name: str, value: Any, code: str = "d", when: float = 1.5, units: str = "") -> None:
     stamp = {"secondsPastEpoch": int(when), "nanoseconds": int(when % 1 * 1e9)}
-    post(name, NTScalar.buildType(code), {"value": value, "timeStamp": stamp})
+    more = {"display": {"units": units}} if units else {}
+    post(name, NTScalar.buildType(code, display=True), {"value": value, "timeStamp": stamp, **more})
 
 
 def burst(name: str, count: int, first: int = 0) -> None:

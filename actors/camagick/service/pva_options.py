@@ -9,12 +9,14 @@ from camagick.errors import BadOption
 from camagick.tools.pva_forms import Form
 from camagick.tools.pva_values import DTYPES
 
+#: Names of types; int, uint and float are of 64 bits, as in Python.
 _NAMES = {
-    "bool": "?", "byte": "b", "short": "h", "int": "i", "long": "l", "ubyte": "B", "ushort": "H",
-    "uint": "I", "ulong": "L", "float": "f", "double": "d", "string": "s",
+    "bool": "?", "byte": "b", "short": "h", "int": "l", "long": "l", "ubyte": "B", "ushort": "H",
+    "uint": "L", "ulong": "L", "float": "d", "double": "d", "string": "s", "text": "s",
     **{str(dtype): code for code, dtype in DTYPES.items() if code != "?"},
 }  # fmt: skip
-_TYPE = re.compile(r"(?P<name>\w+)(?P<array>\[\])?(?:\((?P<inner>[^()]*)\))?")
+_TYPE = re.compile(r"(?P<name>\w+)(?:(?P<array>\[\]|:\d+)|(?P<image>:\d+(?:x\d+)+))?")
+_YES, _NO = ("1", "yes", "true", "on"), ("0", "no", "false", "off", "")
 _SIZES = {"": 1, "k": 1000, "M": 10**6, "G": 10**9}
 
 
@@ -86,25 +88,39 @@ def queue_limits(queue: Any) -> tuple[int | None, int | None]:
 
 
 def parsed(tag: str, text: Any) -> Form:
-    """Return the form that a user names: ``double``, ``int[]``, ``enum(off|on)``, ``image``, ...
+    """Return the form that a user names: ``double``, ``int[]``, ``off|on``, ``image``, ...
+
+    Lengths and shapes (``double:2048``, ``uint16:64x32``) say array and image; the PV takes any.
 
     Raises
     ------
     BadOption
         When there is no such type.
     """
-    match = _TYPE.fullmatch(str(text).strip())
-    name, inner = (match["name"], match["inner"]) if match else ("", None)
-    if match and name == "enum" and inner and not match["array"]:
-        return Form("enum", "", tuple(inner.split("|")))
-    if match and name == "image" and not match["array"]:
-        if inner is None:
-            return Form("image")
-        if inner in _NAMES and inner != "string":
-            return Form("image", _NAMES[inner])
-    if match and name in _NAMES and inner is None:
-        return Form("array" if match["array"] else "scalar", _NAMES[name])
-    raise BadOption(
-        f"--to-pva: {tag}={text} is no type; there are {', '.join(list(_NAMES)[:12])}, "
-        "the same with [] behind, enum(off|on), image, image(ushort)"
-    )
+    word = str(text).strip()
+    if "|" in word and all(word.split("|")):
+        return Form("enum", "", tuple(word.split("|")))
+    if word == "image":
+        return Form("image")
+    match = _TYPE.fullmatch(word)
+    code = _NAMES.get(match["name"]) if match else None
+    if match is None or code is None or (match["image"] and code == "s"):
+        raise BadOption(
+            f"--to-pva: {tag}={text} is no type; there are {', '.join(list(_NAMES)[:12])}, int8 to "
+            "float64, arrays of them (double[]), images (uint16:64x32, image), and off|on"
+        )
+    return Form("image" if match["image"] else "array" if match["array"] else "scalar", code)
+
+
+def truth(name: str, value: Any) -> bool:
+    """Return the value of an option that is yes or no.
+
+    Raises
+    ------
+    BadOption
+        When it is neither.
+    """
+    text = str(value).strip().lower()
+    if text in _YES or text in _NO:
+        return text in _YES
+    raise BadOption(f"{name}={value}: yes or no")

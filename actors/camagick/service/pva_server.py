@@ -56,9 +56,13 @@ class _Hosted:
 
     def __init__(self, form: Form, handler: _Handler, *, declared: bool) -> None:
         self.form, self.declared = form, declared
-        self._handler = handler
         self._type = _type_of(form)
         self.pv = SharedPV(handler=handler)
+
+    def change(self, form: Form) -> None:
+        """Become a PV of another type, to be opened again; clients find it meanwhile, and wait."""
+        self.pv.close()
+        self.form, self._type = form, _type_of(form)
 
     def fill(self, value: Any, attributes: Mapping[str, Any], now: float, number: int) -> Any:
         return Value(self._type, fields(self.form, value, attributes, now, number))
@@ -152,15 +156,16 @@ class Host:
         if hosted is not None and _suits(hosted, form, flat):
             hosted.pv.post(hosted.fill(fit(flat, hosted.form), attributes, now, number))
             return
-        if hosted is not None:
+        if hosted is None:
+            hosted = _Hosted(form, self._handler, declared=False)
+            self._enter(name, hosted)
+        else:
             log.warning(
                 'msg="a PV changes its type: its clients are reconnected" pv=%s old=%s new=%s',
                 name, _called(hosted.form), _called(form),
             )  # fmt: skip
-            self._provider.remove(name)
-        hosted = _Hosted(form, self._handler, declared=False)
+            hosted.change(form)
         hosted.pv.open(hosted.fill(fit(flat, form), attributes, now, number))
-        self._enter(name, hosted)
 
 
 def _suits(hosted: _Hosted, form: Form, flat: Any) -> bool:

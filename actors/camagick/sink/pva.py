@@ -10,7 +10,7 @@ import numpy as np
 
 from camagick.errors import BadOption
 from camagick.processor import ProcessorBase, Role
-from camagick.service.pva_options import parsed
+from camagick.service.pva_options import parsed, truth
 from camagick.tools.pva_forms import plain
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ class Processor(ProcessorBase):
         ``source``: the timestamp that came with the value, where one did; ``now``: that of the
         update.
     **tags : str
-        Types of PVs that are there from the start: ``double``, ``int``, ``string``, ``bool``,
-        ``ushort``, ... (also ``uint16``, ...), arrays with ``[]`` behind, ``enum(off|on)``,
-        ``image``, ``image(ushort)``.
+        Types of PVs that are there from the start: ``float``, ``int``, ``string``, ``bool``,
+        ``float32``, ``uint16``, ...; arrays ``float[]``; enums ``off|on``; images ``image``,
+        ``uint16:64x32``.
 
     Examples
     --------
@@ -83,7 +83,8 @@ class Processor(ProcessorBase):
         if stamp not in ("source", "now"):
             raise BadOption(f"stamp={stamp}: there is source, now")
         self._prefix, self._suffix = prefix or "", suffix or ""
-        self._suppress, self._images, self._writable = bool(suppress), bool(image), bool(writable)
+        self._suppress = bool(suppress)
+        self._images, self._writable = truth("image", image), truth("writable", writable)
         self._now = stamp == "now"
         self._forms = {tag: parsed(tag, text) for tag, text in tags.items()}
         self._sent: dict[str, Any] = {}

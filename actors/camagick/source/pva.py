@@ -13,7 +13,7 @@ from camagick.service.ca_options import checked_guide, seconds
 from camagick.service.ca_queues import Every
 from camagick.service.ca_trigger import Continuous, Trigger
 from camagick.service.pva_modes import chosen
-from camagick.service.pva_options import queue_limits, split, tagged_fields
+from camagick.service.pva_options import queue_limits, split, tagged_fields, truth
 from camagick.service.pva_watch import Watch
 from camagick.tools.pva_codecs import Packed
 from camagick.tools.pva_values import Columns, Reading
@@ -105,7 +105,7 @@ class Processor(ProcessorBase):
         self._mode = mode
         self._dwell = None if dwell is None else seconds("dwell", dwell)
         self._queue = queue_limits(queue)
-        self._timeout, self._strict = seconds("timeout", timeout), bool(strict)
+        self._timeout, self._strict = seconds("timeout", timeout), truth("strict", strict)
         self._trigger = Trigger(())
         self._client: Client | None = None
         self._watch: Watch | None = None

@@ -67,9 +67,10 @@ def test_contract(env: dict[str, str]) -> None:
         ({"suppress": "all"}, "only 'same'"),
         ({"stamp": "then"}, "source, now"),
         ({"x": "complex"}, "x=complex is no type"),
-        ({"x": "enum()"}, "no type"),
-        ({"x": "image(string)"}, "no type"),
-        ({"x": "double[](3)"}, "no type"),
+        ({"x": "off|"}, "no type"),
+        ({"x": "string:2x2"}, "no type"),
+        ({"x": "double[3]"}, "no type"),
+        ({"image": "perhaps"}, "image=perhaps: yes or no"),
     ],
 )
 def test_bad_options_are_named(options: Any, why: str) -> None:
@@ -141,7 +142,7 @@ def test_images_are_what_areadetector_sends(env: dict[str, str]) -> None:
 def test_declared_pvs_are_there_from_the_start_and_keep_their_type(
     env: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    types = {"x": "int", "v": "float32[]", "m": "enum(off|on)", "s": "string", "i": "image(uint8)"}
+    types = {"x": "int", "v": "float32[]", "m": "off|on", "s": "string", "i": "uint8:64x32"}
     with serving(**types) as post:
         seen = structures(env, "T:x", "T:v", "T:m", "T:s", "T:i")
         assert {name: one["alarm"]["severity"] for name, one in seen.items()} == dict.fromkeys(

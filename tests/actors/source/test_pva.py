@@ -59,7 +59,7 @@ async def running(*words: str, known: Any = None, **options: Any) -> AsyncIterat
 
 async def there(node: Processor) -> None:
     """Wait until all PVs have said something."""
-    while node._client is None or node._client.silent():
+    while node._client is None or node._client.silent():  # noqa: ASYNC110 - nobody is told
         await asyncio.sleep(0.005)
 
 
@@ -227,6 +227,19 @@ def test_every_update_is_an_iteration(peer: Peer) -> None:
                 seen.append((await rows(node, 1))[0]["counter"])
         assert seen == sorted(set(seen))  # never twice
         assert len(seen) == 2001
+
+    asyncio.run(look())
+
+
+def test_units_that_change_are_seen(peer: Peer) -> None:
+    async def look() -> None:
+        peer.tell("scalar", name="length", value=1.0, units="mm")
+        async with running("length") as node:
+            units = []
+            for more in ({}, {"units": "m"}, {}):
+                units.append((await rows(node, 1))[0].attributes("length")["units"])
+                peer.tell("scalar", name="length", value=2.0, **more)
+        assert units == ["mm", "mm", "m"]
 
     asyncio.run(look())
 
