@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from camagick.source.pva import Processor
-from tests.buses import Run
+from tests.buses import CASPY, Run
 from tests.pva_values import CASES, DATABASE
-from tests.servers.ioc import until
+from tests.servers.ioc import full, tools, until
 from tests.servers.pva import SoftIocPva, pva_env, pvmonitor, search_port, structures
 
 pytest.importorskip("p4p")
@@ -165,3 +167,34 @@ def _restarted(ioc: SoftIocPva) -> None:
         assert run.wait() == 0
         assert run.out.split("\n") == ["x: 7", "x: 9", "x: 0", "x: 8", ""]
         assert run.log.count("PV disconnected") == run.log.count("PV connected again") == 1
+
+
+_NETWORK = """
+ip link set lo up
+ip link add name wire0 type veth peer name wire1
+ip addr add 10.77.0.1/24 brd + dev wire0
+ip link set wire0 up
+ip link set wire1 up
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(os.getuid() != 0, reason="network namespaces need root")
+def test_servers_of_one_host_are_found_with_default_settings() -> None:
+    source = ["--from-scratch", "ones", "x=1", "rate=10"]
+    runs = [[*CASPY, *source, "--to-pva", f"prefix={name}:"] for name in "ABC"]
+    asked = [*CASPY, "--from-pva", "A:x", "B:x", "C:x", "--to-summary", "-count", "1"]
+    lines = [
+        "set -e", _NETWORK,
+        *(f"{shlex.join(words)} & " for words in runs),
+        f"timeout 20 {shlex.join(asked)}",
+        *(f"timeout 20 {tools() / 'pvget'} -w 5 {name}:x" for name in "ABC"),
+        "kill -INT $(jobs -p)", "wait",
+    ]  # fmt: skip
+    done = subprocess.run(
+        ["unshare", "-n", "bash", "-c", "\n".join(lines)],
+        env=full({}), capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:3] == ["A_x: [1.]", "B_x: [1.]", "C_x: [1.]"]
+    assert done.stdout.count("[1]") == 3

@@ -119,7 +119,7 @@ class Processor(ProcessorBase):
         if self._host is None:
             raise RuntimeError("--to-pva is used before its startup()")
         self._host.post(self._name(tag), value, known, self._time(known), self.seq)
-        if getattr(value, "nbytes", 0) > _KEPT:
+        if _size(value) > _KEPT:
             self._last.pop(tag, None)
             return
         kept = value.copy() if isinstance(value, np.ndarray) else value
@@ -169,6 +169,10 @@ class Processor(ProcessorBase):
         host, self._host = self._host, None
         if host is not None:
             host.stop()
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, str | bytes) else int(getattr(value, "nbytes", 0))
 
 
 def _same(one: Any, other: Any) -> bool:
