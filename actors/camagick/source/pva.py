@@ -225,7 +225,7 @@ class Processor(ProcessorBase):
             watch.close()
         client, self._client = self._client, None
         if client is not None:
-            await asyncio.to_thread(client.close)
+            client.close()
 
     def _once(self, about: str, text: str) -> None:
         if self._watch is not None:

@@ -163,11 +163,14 @@ def test_declared_pvs_are_there_from_the_start_and_keep_their_type(
 def test_a_pv_follows_the_type_of_its_tag(
     env: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with serving() as post, pvmonitor(env, "T:x") as (_, file):
-        for value in (1, 2.5, "text", np.arange(3), np.eye(2), object()):
-            post(x=value)
-        assert "NTNDArray" in pvget(env, "-v", "T:x")
-        until(lambda: "NTNDArray" in file.read_text(), "the monitor to come back")
+    with serving() as post:
+        post(x=1)
+        with pvmonitor(env, "T:x") as (_, file):
+            until(_lines(file, 1), "the first value")
+            for value in (2.5, "text", np.arange(3), np.eye(2), object()):
+                post(x=value)
+            assert "NTNDArray" in pvget(env, "-v", "T:x")
+            until(lambda: "NTNDArray" in file.read_text(), "the monitor to come back")
     assert "PV Access has no type for object" in caplog.text
 
 
@@ -187,18 +190,19 @@ def test_clients_write_only_where_they_may(env: dict[str, str]) -> None:
 
 
 def test_what_is_the_same_is_not_sent_again(env: dict[str, str]) -> None:
-    with serving(suppress="same", stamp="now") as post, pvmonitor(env, "T:n", "T:x") as (_, file):
+    with serving(suppress="same", stamp="now") as post:
         post(n=0, x=np.nan)
-        # By lines: seldom pvmonitor forgets the name of a PV before it prints it.
-        until(_lines(file, 2), "the first values")
-        for number in range(1, 4):
-            post(n=number, x=np.nan)
-            until(_lines(file, number + 2), "an update")
-        post(n=3, x=1.0)
-        until(_lines(file, 6), "the change")
-        post(n=4, x=1.0)
-        until(lambda: " 4 " in file.read_text(), "the last")
-        assert _lines(file, 7)()
+        with pvmonitor(env, "T:n", "T:x") as (_, file):
+            # By lines: seldom pvmonitor forgets the name of a PV before it prints it.
+            until(_lines(file, 2), "the first values")
+            for number in range(1, 4):
+                post(n=number, x=np.nan)
+                until(_lines(file, number + 2), "an update")
+            post(n=3, x=1.0)
+            until(_lines(file, 6), "the change")
+            post(n=4, x=1.0)
+            until(lambda: " 4 " in file.read_text(), "the last")
+            assert _lines(file, 7)(), file.read_text()
 
 
 def _lines(file: Path, count: int) -> Callable[[], bool]:
