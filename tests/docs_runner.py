@@ -43,19 +43,10 @@ _SKIP = re.compile(r"<!-- not run: (?P<reason>.+) -->")
 _NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
 _LOG = re.compile(r"(WARNING|ERROR):")
 _ENDS = (
-    "-count",
-    "-plan",
-    "-save",
-    "-list-all",
-    "-completion",
-    "-h",
-    "-version",
-    "?",
-    "|",
-    "-ls",
+    "-count", "-plan", "-save", "-list-all", "-completion", "-h", "-version", "?", "|", "-ls",
     "-stop",
-)
-_C_TOOLS = ("caget", "caput", "camonitor")
+)  # fmt: skip
+_C_TOOLS = ("caget", "caput", "camonitor", "pvget", "pvput", "pvmonitor")
 _H5LS = """
 import sys, h5py
 def show(name, item):
@@ -172,6 +163,7 @@ def environment(folder: Path) -> Iterator[tuple[dict[str, str], dict[str, str]]]
     """Give variables for everything that is run, and the ports that replace those in the text."""
     with contextlib.ExitStack() as stack:
         ports = {str(n): str(stack.enter_context(free_port())) for n in range(15064, 15068)}
+        ports.update((str(n), str(stack.enter_context(free_port()))) for n in (15075, 15076))
         ports["15098"] = str(stack.enter_context(free_port()))
         ports["15099"] = str(stack.enter_context(beacon_sink()))
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("EPICS_", "CASPY_"))}
@@ -303,12 +295,13 @@ class Shell:
     def _run(self, command: Command, *, checked: bool) -> None:
         """Run a command and compare its output."""
         text, wrong = command.text, command.expected[:1] and command.expected[0][:6] == "caspy:"
-        lasting = re.search(r"\b(caspy|camonitor)\b", text)
+        lasting = re.search(r"\b(caspy|camonitor|pvmonitor)\b", text)
         ends = bool(wrong) or not lasting or any(word in _ENDS for word in text.split())
         if not ends and not command.expected and "caspy" in text:
             text, ends = f"{text} -count 2", True
-        if text.startswith(("caget", "caput")):
-            until_there(next(word for word in text.split()[1:] if ":" in word), self._env)
+        if text.startswith(_C_TOOLS) and not lasting:
+            pv = next(word for word in text.split()[1:] if ":" in word)
+            until_there(pv, self._env, "pvget" if text.startswith("pv") else "caget")
         running = self._start(text)
         seen: list[str] = []
         try:
@@ -326,12 +319,12 @@ class Shell:
             running.close()
 
 
-def until_there(pv: str, env: Mapping[str, str]) -> None:
+def until_there(pv: str, env: Mapping[str, str], program: str = "caget") -> None:
     """Wait until a PV answers."""
-    caget = f"{env['PATH'].partition(':')[0]}/caget"
+    tool = f"{env['PATH'].partition(':')[0]}/{program}"
     end = time.monotonic() + DEADLINE
     while subprocess.run(
-        [caget, "-w", "1", pv], env=dict(env), capture_output=True, check=False, timeout=DEADLINE
+        [tool, "-w", "1", pv], env=dict(env), capture_output=True, check=False, timeout=DEADLINE
     ).returncode:
         assert time.monotonic() < end, f"{pv} does not answer"
 

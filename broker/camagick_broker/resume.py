@@ -50,7 +50,7 @@ def take_over(wiring: Wiring, row: Row, journal: Journal | None) -> Resume:
     """
     if wiring.incarnation == 1:
         return Resume()
-    if journal is not None:
+    if journal is not None and wiring.consumers:
         first = max(row.low, row.made - journal.slots)
         kept = tuple((seq, journal.read(seq).frames) for seq in range(first, row.made))
         ended_at = row.ended - 1 if row.ended else None

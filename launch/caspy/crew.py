@@ -55,7 +55,7 @@ class Crew:
                 actor.node.memory,
             )
             for number, (_, actor) in self._actors.items()
-            if actor.consumers and not actor.node.repeatable
+            if (actor.consumers or actor.node.memory) and not actor.node.repeatable
         }
         self._segments = _segments(
             number for number, (_, actor) in self._actors.items() if actor.consumers
