@@ -102,7 +102,13 @@ def _summary(entry: catalogue.Entry) -> str:
 
 def _block(title: str, rows: list[tuple[str, str]]) -> str:
     width = max((len(name) for name, _ in rows), default=0)
-    lines = [f"  {name:{width}}  {summary}".rstrip() for name, summary in rows]
+    lines = [
+        textwrap.fill(
+            summary, _WIDTH, initial_indent=f"  {name:{width}}  ",
+            subsequent_indent=" " * (width + 4), break_on_hyphens=False,
+        ).rstrip()
+        for name, summary in rows
+    ]  # fmt: skip
     return "\n".join([f"{title}:", *(lines or ["  (none)"])])
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Processor(ProcessorBase):
-    """Values of PVs over EPICS PV Access, as they change: numbers, arrays, images, tables.
+    """Values of PVs over EPICS PV Access: numbers, arrays, images, tables.
 
     Scalars come as numbers or text, arrays as arrays, enums as their number, images (NTNDArray) as
     arrays of rows and columns (and colours), decompressed; a table (NTTable) as one tag for each
