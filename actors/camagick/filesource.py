@@ -185,7 +185,7 @@ class FileSource(ProcessorBase):
                 await self._pause(error, bool(left) and self._wait > 0)
         raise AssertionError  # the last pause raises
 
-    async def _pause(self, error: Exception, again: bool) -> None:  # noqa: FBT001
+    async def _pause(self, error: Exception, again: bool) -> None:
         if not again:
             raise ReplayError(f"{self.name}: {error}") from error
         await asyncio.sleep(_POLL)

@@ -113,7 +113,9 @@ class ArrayFile(ABC):
         known = frozenset(names or ())
         if names is None:
             return None
-        return [name for name in names if not (name.endswith(TIMES) and name[: -len(TIMES)] in known)]
+        return [
+            name for name in names if not (name.endswith(TIMES) and name[: -len(TIMES)] in known)
+        ]
 
     def changed(self) -> bool:
         """Tell whether it may have changed since it was opened."""

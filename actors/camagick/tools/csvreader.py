@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from camagick.tools.arrayfile import TIMES, Missing, ReadError, StoredArray, ArrayFile
+from camagick.tools.arrayfile import TIMES, ArrayFile, Missing, ReadError, StoredArray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -133,7 +133,9 @@ def _seen(path: str) -> tuple[int, int]:
 
 
 def _separator(line: str) -> str:
-    return next((mark for mark in "\t;," if mark in line), " " if " " in line.strip("# \n") else ",")
+    return next(
+        (mark for mark in "\t;," if mark in line), " " if " " in line.strip("# \n") else ","
+    )
 
 
 def _rows(lines: list[str], separator: str) -> list[list[str]]:

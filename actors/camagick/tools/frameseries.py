@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from camagick.tools.innerpath import Axis, Inner
     from camagick.tools.arrayfile import Empty, StoredArray
+    from camagick.tools.innerpath import Axis, Inner
 
 #: Bytes that are read at least in one go, where frames are smaller.
 _PIECE = 2**20
@@ -107,7 +107,7 @@ class FrameSeries:
         if chunk > 1 and chunk * self._bytes > _LARGEST:
             return max(1, _LARGEST // self._bytes)
         few = self._few()
-        return few if chunk <= 1 or few == 1 and chunk == 1 else chunk * max(1, few // chunk)
+        return few if chunk <= 1 or (few == 1 and chunk == 1) else chunk * max(1, few // chunk)
 
 
 def _range(axis: Axis) -> range:

@@ -84,7 +84,9 @@ def parse_inner(text: str) -> Inner:
         When it says nothing.
     """
     match = _INNER.fullmatch(text.strip())
-    path, what, key = (match["path"], match["what"] or "", match["key"] or "") if match else ("",) * 3
+    path, what, key = (
+        (match["path"], match["what"] or "", match["key"] or "") if match else ("",) * 3
+    )
     if what.startswith("attrs"):
         return Inner(path, "attrs", key.strip("'\""))
     if what:

@@ -60,7 +60,7 @@ def _bar() -> Any:
     class Steady(Console):
         """Leaves the cursor alone: a killed process could not bring it back."""
 
-        def show_cursor(self, show: bool = True) -> bool:  # noqa: ARG002
+        def show_cursor(self, show: bool = True) -> bool:
             return False
 
     class Rate(progress.ProgressColumn):

@@ -89,7 +89,9 @@ def _about(reader: ArrayFile, inner: Inner) -> Any:
             raise Missing(f"{reader.path}: no group {inner.path}")
         return np.array(names, dtype=str)
     raw = (
-        reader.array(inner.path).attributes if names is None else reader.group_attributes(inner.path)
+        reader.array(inner.path).attributes
+        if names is None
+        else reader.group_attributes(inner.path)
     )
     value = plain_attribute(raw[inner.key]) if inner.key in raw else None
     if value is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from camagick.tools.arrayfile import Missing, ReadError, StoredArray, ArrayFile, native, texts
+from camagick.tools.arrayfile import ArrayFile, Missing, ReadError, StoredArray, native, texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
