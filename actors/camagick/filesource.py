@@ -18,6 +18,7 @@ from camagick.tools.numbers import is_real
 from camagick.tools.progress import Progress
 from camagick.tools.recording import Piece, Recording, whole
 from camagick.tools.replaytime import ReplayTime
+from camagick.tools.truth import truth
 from camagick.tools.url import BadUrl, Template
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ class FileSource(ProcessorBase):
             For those that make no sense.
         """
         outer, _, inner = str(path).partition("#")
-        self._each, self._follow = _truth(options["each"]), _truth(options["follow"])
-        self._repeat = None if options["repeat"] is None else _truth(options["repeat"])
+        self._each, self._follow = truth(options["each"]), truth(options["follow"])
+        self._repeat = None if options["repeat"] is None else truth(options["repeat"])
         self._idle, self._wait = (self._seconds(name, options[name]) for name in ("idle", "wait"))
         hz, speed = (self._seconds(name, options[name]) for name in ("Hz", "realtime"))
         try:
@@ -77,7 +78,7 @@ class FileSource(ProcessorBase):
         self._path = self._file.text if self._file.fields else self._file.fill({})
         self._pace = ReplayTime(hz, speed)
         wanted = options["progress"]
-        self._progress = Progress(outer, None if wanted is None else _truth(wanted))
+        self._progress = Progress(outer, None if wanted is None else truth(wanted))
         self._recording: Recording | None = None
         self._reader: ArrayFile | None = None
         self._handed = 0
@@ -281,10 +282,6 @@ class FileSource(ProcessorBase):
         """Return how many frames there are, as far as it is known."""
         recording = self._recording
         return {} if recording is None else {"frames": len(recording)}
-
-
-def _truth(value: Any) -> bool:
-    return str(value).strip().lower() not in ("0", "false", "no", "off", "none", "")
 
 
 def _data(pieces: Iterable[Piece]) -> Data:

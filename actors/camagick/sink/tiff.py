@@ -18,6 +18,7 @@ from camagick.tools.numbers import is_integer, is_real
 from camagick.tools.record import UNKNOWN, Stamp
 from camagick.tools.tiffnote import note_of, tag
 from camagick.tools.tiffstack import TiffStack
+from camagick.tools.truth import truth
 from camagick.tools.url import BadUrl, Template
 
 if TYPE_CHECKING:
@@ -122,10 +123,10 @@ class Processor(ProcessorBase):
             raise BadOption(f"tiff: timeout={timeout!r}: seconds, 0 or more")
         self._single = "seq" in self._file.fields
         named_ome = str(file).lower().endswith((".ome.tif", ".ome.tiff"))
-        self._ome = named_ome if ome is None else bool(ome)
-        if ome and self._single:
+        self._ome = named_ome if ome is None else truth(ome)
+        if self._ome and ome is not None and self._single:
             raise BadOption("tiff: ome=1 is for files of many pages, without {seq}")
-        self._start, self._mode, self._big = int(start), mode, bool(bigtiff)
+        self._start, self._mode, self._big = int(start), mode, truth(bigtiff)
         self._timeout = float(timeout)
         self._compression = None if compression == "none" else compression
         self._stacks: OrderedDict[str, TiffStack] = OrderedDict()

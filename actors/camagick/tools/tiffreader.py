@@ -11,19 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from camagick.tools.arrayfile import (
-    TIMES,
-    ArrayFile,
-    Empty,
-    Missing,
-    ReadError,
-    StoredArray,
-    native,
-)  # fmt: skip
+from camagick.tools.arrayfile import TIMES, ArrayFile, Missing, ReadError, StoredArray, native
 from camagick.tools.tiffnote import described, note_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from camagick.tools.arrayfile import Empty
 
 #: What an image is called where nothing else names it.
 IMAGE = "image"

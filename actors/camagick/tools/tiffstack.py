@@ -113,6 +113,7 @@ class TiffStack:
         import tifffile
 
         new = not self._lock.size
+        self._stream.seek(0)  # what tifffile takes for the beginning
         writer = tifffile.TiffWriter(
             self._stream, bigtiff=big, append=False if new else "force", shaped=False
         )
