@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at a file that may grow, or come into being.
 _POLL = 0.05
+#: Seconds for which a file may be unreadable that was readable before.
+_PATIENCE = 2.0
 #: How often to try again where a file is being changed in the very moment.
 _TRIES = 20
 
@@ -83,6 +85,7 @@ class FileSource(ProcessorBase):
         self._reader: ArrayFile | None = None
         self._handed = 0
         self._grew_at = 0.0
+        self._count = -1  # nobody knows
         self._number: int | None = 0
 
     def _check(self, outer: str, hz: float, speed: float) -> None:
@@ -211,34 +214,40 @@ class FileSource(ProcessorBase):
 
     async def _until_there(self, number: int) -> None:
         """Wait for the file, or for more frames in it, for as long as was asked for."""
-        while self._recording is None or (self._follow and number >= len(self._recording)):
-            if self._recording is not None and self._late:
+        while self._recording is None or (self._follow and number >= self._count):
+            if self._late and self._recording is not None:
                 return
-            known = self._recording
+            known = self._count
             self._look_again()
-            if self._recording is known:
+            if self._recording is None or self._count == known:
                 await asyncio.sleep(_POLL)
 
     @property
     def _late(self) -> bool:
         """Whether nothing has happened for as long as was asked for."""
-        waits = self._idle if self._recording is not None else self._wait
+        if self._count < 0:
+            waits = self._wait
+        elif self._recording is None:
+            waits = _PATIENCE
+        else:
+            waits = self._idle
         return time.monotonic() - self._grew_at >= waits
 
     def _look_again(self) -> None:
         """Open the file anew, if it is there and has changed."""
         if self._reader is not None and not self._reader.changed():
             return
+        # Closed first: HDF5 would take what it knows of an open file for what is there.
+        self._close()
         try:
-            reader, fresh = self._opened()
+            self._reader, self._recording = self._opened()
         except (ReadError, BadInner) as error:
-            if self._late or not (self._wait or self._recording):
+            if self._late:
                 raise ReplayError(f"{self.name}: {error}") from error
             return  # it is not yet there, or just being changed
-        if self._recording is None or len(fresh) > len(self._recording):
+        if len(self._recording) > self._count:
             self._grew_at = time.monotonic()
-        self._close()
-        self._reader, self._recording = reader, fresh
+        self._count = len(self._recording)
 
     def _opened(self) -> tuple[ArrayFile, Recording]:
         reader = self.open_file(self._path)
@@ -253,12 +262,11 @@ class FileSource(ProcessorBase):
 
     async def _frame(self, number: int) -> Data:
         for left in reversed(range(_TRIES)):
-            recording = self._recording
-            if recording is None:
-                raise EndOfData
-            count = len(recording)
-            if number >= count and not (self._repeat and count):
-                self._say_rest(recording)
+            await self._until_there(number)
+            recording, count = self._recording, self._count
+            if recording is None or (number >= count and not (self._repeat and count)):
+                if recording is not None:
+                    self._say_rest(recording)
                 raise EndOfData
             try:
                 made = _data(recording.frame(number % count, self.empty))

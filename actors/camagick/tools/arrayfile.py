@@ -159,7 +159,7 @@ def texts(values: Any) -> np.ndarray[Any, Any]:
     found = np.asarray(values)
     if found.dtype.kind == "S":
         found = np.char.decode(found, "utf-8", "replace")
-    elif found.dtype.kind == "O":
+    elif found.dtype.kind in "OT":
         flat = [_text(one) for one in found.flat]
         found = np.array(flat, dtype=str).reshape(found.shape) if flat else found
     return found.astype(str)
@@ -187,7 +187,7 @@ def plain_attribute(value: Any) -> Any:
         return value
     try:
         array = np.asarray(value)
-        if array.dtype.kind in "SOU":
+        if array.dtype.kind in "SOUT":
             array = texts(array)
     except (TypeError, ValueError):
         return None

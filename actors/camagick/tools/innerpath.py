@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Axis = int | range
 
 _INNER = re.compile(r"(?P<path>.*?)(?:\.(?P<what>shape|keys|attrs\[(?P<key>.+)\]))?", re.DOTALL)
-_CUT = re.compile(r"(?P<path>.*?)\[(?P<dims>[^\[\]]*)\]", re.DOTALL)
+_CUT = re.compile(r"(?P<path>[^\[\]]*)\[(?P<dims>[^\[\]]*)\]", re.DOTALL)
 
 
 class BadInner(ValueError):

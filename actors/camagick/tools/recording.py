@@ -47,7 +47,7 @@ def selections(reader: ArrayFile, base: Inner, wanted: Mapping[str, Inner]) -> d
         return {tag: one._replace(path=join(group, one.path)) for tag, one in wanted.items()}
     base = base._replace(path=group)
     if base.what or reader.look(group) is not None:
-        return {base.name or base.what: base}
+        return {base.name or base.what or _stem(reader.path): base}
     names = reader.members(group)
     if names is None:
         reader.array(group)  # which says what there is
@@ -223,6 +223,10 @@ class Recording:
             return None
         units = str(series.array.attributes.get("units", "s"))
         return float(np.ravel(series.frame(number, np.empty))[0]) * UNITS.get(units, 1.0)
+
+
+def _stem(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2].partition(".")[0]
 
 
 def _first(inner: Inner) -> Any:
