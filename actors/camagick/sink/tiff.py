@@ -16,7 +16,7 @@ from camagick.processor import ProcessorBase, Role
 from camagick.tools.arrayfile import native
 from camagick.tools.numbers import is_integer, is_real
 from camagick.tools.record import UNKNOWN, Stamp
-from camagick.tools.tiffnote import note_of, tag
+from camagick.tools.tiffnote import library, note_of, tag
 from camagick.tools.tiffstack import TiffStack
 from camagick.tools.truth import truth
 from camagick.tools.url import BadUrl, Template
@@ -236,8 +236,6 @@ def _write(
     packed: str | None,
 ) -> None:
     """Write a file in one step."""
-    import tifffile
-
     if not replace and os.path.exists(path) and not _is_mine(path, stamp):
         raise FileExistsError(
             "it is there already: start=N counts from N on, mode=o replaces files"
@@ -248,7 +246,7 @@ def _write(
     colour = frame.ndim == 3 and frame.shape[2] in (3, 4) and frame.dtype in (np.uint8, np.uint16)
     plain = {k: v for k, v in known.items() if isinstance(v, (str, bool, int, float, list, tuple))}
     try:
-        tifffile.imwrite(
+        library().imwrite(
             partial_path,
             frame if frame.ndim > 1 else frame.reshape(1, -1),
             photometric="rgb" if colour else "minisblack",
@@ -266,13 +264,11 @@ def _write(
 
 def _is_mine(path: str, stamp: Stamp | None) -> bool:
     """Tell whether a file was written for this very iteration, in an earlier life."""
-    import tifffile
-
     if stamp is None:
         return False
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with library().TiffFile(path) as tiff:
             note = note_of(tiff.pages[0])
-    except (OSError, ValueError, tifffile.TiffFileError):
+    except (OSError, ValueError):  # which is what tifffile raises for what is no TIFF file
         return False
     return (note.get("run"), note.get("actor"), note.get("seq")) == stamp

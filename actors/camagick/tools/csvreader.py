@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 from typing import TYPE_CHECKING, Any
@@ -78,12 +79,12 @@ class CsvReader(ArrayFile):
         self._columns = self._parsed(text, separator)
 
     def _parsed(self, text: str, separator: str) -> dict[str, Column]:
-        lines = text.splitlines(keepends=True)
+        lines = list(io.StringIO(text, newline="\n"))
         start = next((at for at, line in enumerate(lines) if line.strip()), len(lines))
         # Comments; the last of them may be the names, as numpy and many others write it.
         first = next((at for at in range(start, len(lines)) if lines[at][:1] != "#"), len(lines))
         head = lines[first] if first < len(lines) else "".join(lines[start:first])
-        separator = separator or _separator(head)
+        separator = separator or _separator([head, *lines[first + 1 : first + 10]])
         rows = list(_rows(lines[first:], separator))
         names: list[str] = []
         if first > start:
@@ -132,10 +133,11 @@ def _seen(path: str) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _separator(line: str) -> str:
-    return next(
-        (mark for mark in "\t;," if mark in line), " " if " " in line.strip("# \n") else ","
-    )
+def _separator(lines: list[str]) -> str:
+    """Find out what stands between two values; blanks only where all lines agree on that."""
+    found = next((mark for mark in "\t;," if mark in lines[0]), "")
+    words = {len(line.lstrip("#").split()) for line in lines if line.strip()}
+    return found or (" " if len(words) == 1 and words != {1} else ",")
 
 
 def _rows(lines: list[str], separator: str) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,14 @@ if TYPE_CHECKING:
 CODE = 65317
 #: How many tags there may be of a name before it is somebody else's.
 _KEYS = {"shape", "run", "actor", "seq", "page", "timestamp"}
+
+
+def library() -> Any:
+    """Import tifffile; what it says of odd files, who calls it says in other words."""
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    return tifffile
 
 
 def tag(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from camagick.tools.arrayfile import TIMES, ArrayFile, Missing, ReadError, StoredArray, native
-from camagick.tools.tiffnote import described, note_of
+from camagick.tools.tiffnote import described, library, note_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -202,11 +202,9 @@ class TiffReader(ArrayFile):
                 self._arrays[name + TIMES] = Times(found)
 
     def _open(self, path: str, *, each: bool) -> None:
-        import tifffile
-
         self._seen = _stat(path)
         with failing(path):
-            self._tiff = tifffile.TiffFile(path)
+            self._tiff = library().TiffFile(path)
             for number, series in enumerate(self._tiff.series):
                 name = f"{IMAGE}{number or ''}"
                 single = len(series.pages) == 1 and "page" not in note_of(series.pages[0])
@@ -286,10 +284,8 @@ def failing(where: str) -> Iterator[None]:
 @contextmanager
 def opened(path: str) -> Iterator[Any]:
     """Open a file for as long as it takes."""
-    import tifffile
-
     with failing(path):
-        tiff = tifffile.TiffFile(path)
+        tiff = library().TiffFile(path)
     with tiff:
         yield tiff
 

@@ -13,7 +13,7 @@ import numpy as np
 from camagick.tools import redo
 from camagick.tools.commitfile import CommitFile
 from camagick.tools.filelock import WriterLock
-from camagick.tools.tiffnote import note_of, tag
+from camagick.tools.tiffnote import library, note_of, tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,6 +98,7 @@ class TiffStack:
         self._lock = WriterLock(path, timeout)
         try:
             redo.replay(self._lock.fd)
+            _drop_unborn(self._lock.fd)
             self._image = CommitFile(self._lock.fd)
             self._stream = _Stream(self._image)
             self.count, self._last, self._first = 0, {}, {}
@@ -110,11 +111,9 @@ class TiffStack:
             raise
 
     def _start(self, big: bool) -> Any:
-        import tifffile
-
         new = not self._lock.size
         self._stream.seek(0)  # what tifffile takes for the beginning
-        writer = tifffile.TiffWriter(
+        writer = library().TiffWriter(
             self._stream, bigtiff=big, append=False if new else "force", shaped=False
         )
         if new:
@@ -123,10 +122,8 @@ class TiffStack:
 
     def _take_over(self) -> None:
         """See what is there."""
-        import tifffile
-
         self._stream.seek(0)
-        with tifffile.TiffFile(self._stream) as tiff:
+        with library().TiffFile(self._stream) as tiff:
             self.count = len(tiff.pages)
             if not self.count:
                 return
@@ -195,11 +192,9 @@ class TiffStack:
         return json.dumps({"tag": known.get("tag", ""), **plain})
 
     def _find_text(self) -> None:
-        import tifffile
-
         here = self._stream.tell()
         self._stream.seek(0)
-        with tifffile.TiffFile(self._stream) as tiff:
+        with library().TiffFile(self._stream) as tiff:
             found = tiff.pages[0].tags[270]
             self._xml = (found.valueoffset, found.count)
         self._stream.seek(here)
@@ -237,6 +232,14 @@ class TiffStack:
                 self.commit()
         finally:
             self._lock.release()
+
+
+def _drop_unborn(fd: int) -> None:
+    """Empty a file whose writer was killed before its first page was committed."""
+    header = os.pread(fd, 16, 0)
+    first = header[8:] if header[2:3] == b"+" else header[4:8]
+    if header[:2] == b"II" and header[2:4] in (b"*\0", b"+\0") and not any(first):
+        os.ftruncate(fd, 0)
 
 
 def _is_plain(value: Any) -> bool:
