@@ -17,7 +17,7 @@ from camagick.data import Data
 from camagick.errors import CamagickError
 from camagick.executor import PipeExecutor
 from camagick.flow.chain import Processor as Chain
-from camagick.processor import EndOfData, ProcessorBase
+from camagick.processor import EndOfData, ProcessorBase, Role
 from tests.buses import caspy
 
 pytest.importorskip("tifffile")
@@ -42,7 +42,7 @@ DTYPES = st.one_of(
 class Frames(ProcessorBase):
     """Hands on frames."""
 
-    role = "source"
+    role: Role = "source"
 
     def __init__(self, frames: Any) -> None:
         self._frames = iter(frames)
@@ -59,7 +59,7 @@ class Frames(ProcessorBase):
 class Keep(ProcessorBase):
     """Keeps what it is given."""
 
-    role = "sink"
+    role: Role = "sink"
     keeps_frames = True
 
     def __init__(self) -> None:

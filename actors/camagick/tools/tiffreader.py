@@ -117,7 +117,7 @@ class Pages(Frames):
         with failing(f"{self._where}: page {number}"):
             if not self._each:
                 found = self._series.asarray()
-                return found.reshape(self._note["shape"]) if "shape" in self._note else found
+                return np.asarray(found.reshape(self._note.get("shape", found.shape)))
             first = number * self._each
             pages = [self._series.pages[at].asarray() for at in range(first, first + self._each)]
             if "page" in self._note:

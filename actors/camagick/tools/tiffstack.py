@@ -101,7 +101,9 @@ class TiffStack:
             _drop_unborn(self._lock.fd)
             self._image = CommitFile(self._lock.fd)
             self._stream = _Stream(self._image)
-            self.count, self._last, self._first = 0, {}, {}
+            self.count = 0
+            self._last: dict[str, Any] = {}
+            self._first: dict[str, Any] = {}
             self._xml = (0, 0)  # where the description is, and how much room it has
             if self._lock.size:
                 self._take_over()
