@@ -139,7 +139,10 @@ class Recording:
             raise ReadError(f"{reader.path}: {one.path} is a single value: it has no frames")
         self._common = None
         if times.path:
-            path = join(join("", base.path), times.path)
+            group = join("", base.path)
+            if not wanted and reader.keys(group) is None:
+                group = group.rpartition("/")[0]  # the array's own
+            path = join(group, times.path)
             self._common = FrameSeries(reader.array(path), times)
             self._paths[TIMES] = path
         self._count = min(len(series) for series in self._series.values())

@@ -1,6 +1,7 @@
 """Tiled, in and out: a real server, which goes away and comes back, and a sink that is killed."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 import time
@@ -17,9 +18,12 @@ from tests.servers.ioc import free_port
 
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.timeout(300),
     pytest.mark.skipif(importlib.util.find_spec("tiled") is None, reason="tiled is not installed"),
 ]
 KEY = "secret"
+httpx: Any = pytest.importorskip("httpx")
+os.environ.setdefault("TILED_RETRY_ATTEMPTS", "1")  # read when tiled is imported
 
 
 class Server:
@@ -34,16 +38,19 @@ class Server:
     def __init__(self, folder: Path, port: int) -> None:
         self._folder, self._port = folder, port
         self.uri = f"http://127.0.0.1:{port}"
+        self.scan = ""
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it, if it does not run, and wait until it answers."""
+        if self._process is not None:
+            return
+        new = not (self._folder / "catalog.db").exists()
         words = [
             sys.executable, "-m", "tiled", "serve", "catalog", f"{self._folder}/catalog.db",
-            "--write", f"{self._folder}/data", "--api-key", KEY, "--port", str(self._port), "--init",
+            "--write", f"{self._folder}/data", "--api-key", KEY, "--port", str(self._port),
+            *(["--init"] if new else []),
         ]  # fmt: skip
-        if (self._folder / "catalog.db").exists():
-            words.remove("--init")
         log = (self._folder / "log").open("ab")
         self._process = subprocess.Popen(words, stdout=log, stderr=log)
         log.close()
@@ -54,14 +61,20 @@ class Server:
         assert self._process.poll() is None, (self._folder / "log").read_text()[-3000:]
         time.sleep(0.1)
         try:
-            return self.client() is not None
+            with self.client():
+                return True
         except Exception:  # noqa: BLE001 - not yet
             return False
 
-    def client(self) -> Any:
+    @contextmanager
+    def client(self) -> Iterator[Any]:
         from tiled.client import from_uri
 
-        return from_uri(self.uri, api_key=KEY)
+        client = from_uri(self.uri, api_key=KEY, timeout=httpx.Timeout(20.0))
+        try:
+            yield client
+        finally:
+            client.context.http_client.close()
 
     def stop(self) -> None:
         """Kill it."""
@@ -70,35 +83,52 @@ class Server:
             self._process.wait(20)
             self._process = None
 
+    def has(self, *path: str) -> bool:
+        with self.client() as client:
+            try:
+                return client[path] is not None
+            except KeyError:
+                return False
+
     def read(self, *path: str) -> Any:
-        return np.asarray(self.client()[path].read())
+        with self.client() as client:
+            return np.array(client[path].read())
 
 
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("TILED_API_KEY", KEY)
-    monkeypatch.setenv("TILED_RETRY_ATTEMPTS", "1")
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with free_port() as port:
-        found = Server(tmp_path, port)
-        found.start()
+        found = Server(tmp_path_factory.mktemp("tiled"), port)
         try:
+            found.start()
             yield found
         finally:
             found.stop()
 
 
+@pytest.fixture
+def server(site: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setenv("TILED_API_KEY", KEY)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    site.start()
+    site.scan = tmp_path.name
+    return site
+
+
 @contextmanager
 def counting(server: Server, count: int, rate: int) -> Iterator[Run]:
-    words = ["--from-scratch", "counter", "x", "img=3,4", f"rate={rate}"]
-    with Run(*words, "--to-tiled", f"{server.uri}#scan/{{tag}}", "-count", str(count)) as run:
+    words = ["--from-scratch", "counter", "x", "img=3,4", f"rate={rate}", "-count", str(count)]
+    words += ["--to-tiled", f"{server.uri}#{server.scan}/{{tag}}", "timeout=60"]
+    with Run(
+        *words, "--to-tiled", f"{server.uri}#{server.scan}/{{tag}}", "-count", str(count)
+    ) as run:
         yield run
 
 
 def check(server: Server, count: int) -> None:
-    assert server.read("scan", "x")[:, 0].tolist() == list(range(count))
+    assert server.read(server.scan, "x")[:, 0].tolist() == list(range(count))
     assert np.array_equal(
-        server.read("scan", "img"), np.ones((count, 3, 4)) * np.arange(count)[:, None, None]
+        server.read(server.scan, "img"), np.ones((count, 3, 4)) * np.arange(count)[:, None, None]
     )
 
 
@@ -106,23 +136,25 @@ def test_there_and_back(server: Server, tmp_path: Path) -> None:
     for count in (30, 50):  # the second run goes on
         with counting(server, count, 0) as run:
             assert run.wait() == 0, run.log
-    x = server.read("scan", "x")[:, 0]
+    x = server.read(server.scan, "x")[:, 0]
     assert x.tolist() == [*range(30), *range(50)]
     assert not list((tmp_path / "state").glob("caspy/spool/*"))
     back = caspy(
-        "--from-tiled", f"{server.uri}#scan", "each=1", "i=img[0:30,1]", "x=x[0:30]",
+        "--from-tiled", f"{server.uri}#{server.scan}", "each=1", "i=img[0:30,1]", "x=x[0:30]",
         "--to-hdf5", f"{tmp_path}/b.h5#{{tag}}",
     )  # fmt: skip
     assert back.returncode == 0, back.stderr
     import h5py
 
     with h5py.File(tmp_path / "b.h5") as file:
-        assert np.array_equal(file["i"], server.read("scan", "img")[:30, 1])
-    shown = caspy("--from-tiled", server.uri, "k=.keys", "s=scan/img.shape", "--to-summary")
-    assert "shape=(1,)" in shown.stdout or "k: ['scan']" in shown.stdout
-    wrong = caspy("--from-tiled", f"{server.uri}#scan/no", "--to-summary")
+        assert np.array_equal(file["i"], server.read(server.scan, "img")[:30, 1])
+    shown = caspy(
+        "--from-tiled", f"{server.uri}#{server.scan}", "k=.keys", "s=img.shape", "--to-summary"
+    )
+    assert "shape=(2,)" in shown.stdout
+    wrong = caspy("--from-tiled", f"{server.uri}#{server.scan}/no", "--to-summary")
     assert wrong.returncode == 1
-    assert "no array /scan/no: /scan has img, x" in wrong.stderr
+    assert f"no array /{server.scan}/no: /{server.scan} has img, x" in wrong.stderr
 
 
 def test_a_wrong_key_is_said(server: Server) -> None:
@@ -134,7 +166,7 @@ def test_a_wrong_key_is_said(server: Server) -> None:
 
 def test_while_the_server_is_away_frames_wait(server: Server) -> None:
     with counting(server, 300, 100) as run:
-        wait_for(lambda: "scan" in server.client(), "the first frame")
+        wait_for(lambda: server.has(server.scan, "img"), "the first frame")
         server.stop()
         wait_for(lambda: "frames wait on the disk" in run.log, "the sink to notice")
         time.sleep(0.5)  # so that some have to wait
@@ -146,12 +178,12 @@ def test_while_the_server_is_away_frames_wait(server: Server) -> None:
 def test_what_waits_is_sent_by_the_next_run(server: Server) -> None:
     server.stop()
     words = ["--from-scratch", "counter", "x", "img=3,4", "rate=0", "--to-tiled"]
-    done = caspy(*words, f"{server.uri}#scan/{{tag}}", "timeout=0.5", "-count", "40")
+    done = caspy(*words, f"{server.uri}#{server.scan}/{{tag}}", "timeout=0.5", "-count", "40")
     assert done.returncode == 0, done.stderr
     assert "the next run sends them" in done.stderr
     server.start()
     done = caspy("--from-scratch", "counter", "x", "img=3,4", "rate=0", "opts=start=40",
-                 "--to-tiled", f"{server.uri}#scan/{{tag}}", "-count", "10")  # fmt: skip
+                 "--to-tiled", f"{server.uri}#{server.scan}/{{tag}}", "timeout=60", "-count", "10")  # fmt: skip
     assert done.returncode == 0, done.stderr
     check(server, 50)
 
