@@ -107,7 +107,7 @@ def convert(frames: Any, names: list[str], folder: str) -> list[Data]:
     return keep.seen
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), count=st.integers(1, 4))
 def test_every_format_to_every_other(data, count):
     dtype = data.draw(DTYPES)

@@ -120,11 +120,11 @@ class Processor(ProcessorBase):
     async def shutdown(self) -> None:
         """Send what is left; what cannot be sent stays in the spool."""
         spool, sender = self._spool, self._sender
-        self._spool = self._sender = None
         if spool is None or sender is None:
             return
-        if not self.placement.run:
-            spool.commit(None)
+        if self._seq >= 0:
+            self.commit()
+        self._spool = self._sender = None
         sender.finish(self._timeout)
         if spool.waiting:
             log.warning(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 #: What h5py raises where a file is broken, or just being changed.
 FAILURES = (OSError, KeyError, RuntimeError, ValueError, TypeError)
+#: Filters that HDF5 and h5py bring along.
+_OWN_FILTERS = frozenset({1, 2, 3, 4, 5, 6, 32000})
 #: Bytes of chunks that HDF5 keeps unpacked.
 _CACHE = 2**23
 
@@ -47,6 +51,7 @@ class H5Dataset(StoredArray):
             raise ReadError(f"{where}: values of type {kind} cannot be handed on")
         self.dtype = native(kind)
         self._enum = h5py.check_enum_dtype(dataset.dtype)
+        _unpacking(dataset)
 
     @property
     def attributes(self) -> Mapping[str, Any]:
@@ -67,6 +72,15 @@ class H5Dataset(StoredArray):
         except FAILURES as error:
             raise ReadError(f"{self._where}: {reason(error)}") from error
         return made
+
+
+def _unpacking(dataset: Any) -> None:
+    """Load what is needed to read a data set, where h5py alone cannot."""
+    made = dataset.id.get_create_plist()
+    packers = {made.get_filter(number)[0] for number in range(made.get_nfilters())}
+    if not packers <= _OWN_FILTERS:
+        with contextlib.suppress(ImportError):  # HDF5 will say what is missing
+            importlib.import_module("hdf5plugin")
 
 
 def _shape(index: tuple[int | slice, ...]) -> tuple[int, ...]:
@@ -156,6 +170,8 @@ def _opened(h5py: Any, path: str) -> Any:
 def reason(error: BaseException) -> str:
     """Return one line for what h5py, or the system below it, says."""
     text = " ".join(str(error).split()).strip("'\"")
+    if "plugin" in text:
+        return "a library that unpacks it is missing: pip install '.[compression]'"
     if "signature not found" in text:
         return "it is no HDF5 file, or was left by a killed program"
     number = error.errno if isinstance(error, OSError) else None
