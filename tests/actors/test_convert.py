@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -20,7 +22,7 @@ from camagick.flow.chain import Processor as Chain
 from camagick.processor import EndOfData, ProcessorBase, Role
 from tests.buses import caspy
 
-pytest.importorskip("tifffile")
+tifffile: Any = pytest.importorskip("tifffile")
 
 #: For each format: source, sink, and the name of what they read and write.
 FORMATS = {
@@ -107,7 +109,9 @@ def convert(frames: Any, names: list[str], folder: str) -> list[Data]:
     return keep.seen
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data(), count=st.integers(1, 4))
 def test_every_format_to_every_other(data, count):
     dtype = data.draw(DTYPES)
@@ -149,25 +153,22 @@ def test_what_a_format_has_no_place_for(tmp_path):
 
 
 def test_by_command(tmp_path: Path) -> None:
-    """The tour of a measurement through all formats, on the bus."""
-    first = tmp_path / "0.h5"
+    """From a file of images to two others, on the bus, with units and a table beside it."""
+    first = tmp_path / "a.h5"
+    images = np.arange(20 * 30 * 40, dtype=np.int16).reshape(20, 30, 40)
+    with h5py.File(first, "w") as file:
+        file["g/x"], file["g/n"] = images, np.arange(20)
+        file["g/x"].attrs["units"] = "counts"
     done = caspy(
-        "--from-scratch", "random", "x=30,40", "seed=1", "rate=0", "--to-hdf5", f"{first}#g/x",
-        "-count", "20",
+        "--from-hdf5", f"{first}#g", "each=1",
+        "{", "[", "--only", "x", "--to-zarr", f"{tmp_path}/b.zarr#{{tag}}", "]",
+        "[", "--only", "x", "--to-tiff", f"{tmp_path}/b.tif", "]",
+        "[", "--only", "n", "--to-csv", f"{tmp_path}/n.csv", "stamp=1", "]", "}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    pages, store, last = (str(tmp_path / name) for name in ("1.tif", "2.zarr", "3.h5"))
-    steps = [
-        (["--from-hdf5", f"{first}#g/x"], ["--to-tiff", pages]),
-        (["--from-tiff", pages, "x=image"], ["--to-zarr", store + "#{tag}"]),
-        (["--from-zarr", store], ["--to-hdf5", last + "#{tag}"]),
-    ]
-    for source, sink in steps:
-        done = caspy(*source, "each=1", *sink)
-        assert done.returncode == 0, done.stderr
-    images = [Keep(), Keep()]
-    for keep, path in zip(images, (f"{first}#g/x", last + "#x"), strict=True):
-        run(make("source", "hdf5", path), keep)
-    one, other = (keep.seen[0]["x"] for keep in images)
-    assert one.shape == (20, 30, 40)
-    assert one.tobytes() == other.tobytes()
+    found = zarr.open_array(tmp_path / "b.zarr", path="x", mode="r")
+    assert np.array_equal(found[...], images)
+    assert found.attrs["units"] == "counts"
+    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), images)
+    lines = (tmp_path / "n.csv").read_text().splitlines()
+    assert [line.split(",")[::2] for line in lines[1:]] == [[str(n)] * 2 for n in range(20)]

@@ -63,7 +63,7 @@ class FrameSeries:
         if self._each == 1:
             return self._given(self._read(self._frames[number], empty))
         first = number - number % self._each
-        if first != self._first or number - first >= len(self._piece):
+        if first != self._first:
             chosen = self._frames[first : min(first + self._each, len(self._frames))]
             self._piece, self._first = self._read(_cut(chosen), np.empty), first
         row = self._piece[number - first]

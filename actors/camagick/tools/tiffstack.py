@@ -98,7 +98,6 @@ class TiffStack:
         self._lock = WriterLock(path, timeout)
         try:
             redo.replay(self._lock.fd)
-            _drop_unborn(self._lock.fd)
             self._image = CommitFile(self._lock.fd)
             self._stream = _Stream(self._image)
             self.count = 0
@@ -234,14 +233,6 @@ class TiffStack:
                 self.commit()
         finally:
             self._lock.release()
-
-
-def _drop_unborn(fd: int) -> None:
-    """Empty a file whose writer was killed before its first page was committed."""
-    header = os.pread(fd, 16, 0)
-    first = header[8:] if header[2:3] == b"+" else header[4:8]
-    if header[:2] == b"II" and header[2:4] in (b"*\0", b"+\0") and not any(first):
-        os.ftruncate(fd, 0)
 
 
 def _is_plain(value: Any) -> bool:

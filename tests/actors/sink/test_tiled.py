@@ -39,11 +39,11 @@ class Server:
         self._folder, self._port = folder, port
         self.uri = f"http://127.0.0.1:{port}"
         self.scan = ""
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, if it does not run, and wait until it answers."""
-        if self._process is not None:
+        if self.process is not None:
             return
         new = not (self._folder / "catalog.db").exists()
         words = [
@@ -52,13 +52,13 @@ class Server:
             *(["--init"] if new else []),
         ]  # fmt: skip
         log = (self._folder / "log").open("ab")
-        self._process = subprocess.Popen(words, stdout=log, stderr=log)
+        self.process = subprocess.Popen(words, stdout=log, stderr=log)
         log.close()
         wait_for(self._answers, "the Tiled server")
 
     def _answers(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, (self._folder / "log").read_text()[-3000:]
+        assert self.process is not None
+        assert self.process.poll() is None, (self._folder / "log").read_text()[-3000:]
         time.sleep(0.1)
         try:
             with self.client():
@@ -78,10 +78,10 @@ class Server:
 
     def stop(self) -> None:
         """Kill it."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(20)
-            self._process = None
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(20)
+            self.process = None
 
     def has(self, *path: str) -> bool:
         with self.client() as client:
@@ -107,12 +107,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def server(site: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+def server(site: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("TILED_API_KEY", KEY)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    before = site.process
     site.start()
     site.scan = tmp_path.name
-    return site
+    yield site
+    if site.process is not before:
+        site.stop()  # no test leaves a process behind that it has started
 
 
 @contextmanager

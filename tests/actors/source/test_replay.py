@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-import json
 import os
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from camagick.processor import EndOfData, Placement
 from camagick.testing import check_processor
 from camagick.tools.innerpath import BadInner, parse_inner
 from camagick.tools.replaytime import ReplayTime
-from tests.buses import Run, caspy, wait_for
+from tests.buses import Run, wait_for
 
 IMAGES = np.arange(10 * 6 * 5, dtype=np.uint16).reshape(10, 6, 5)
 TIMES = 1.7e9 + np.arange(10) * 0.25
@@ -172,6 +171,13 @@ def test_tables(folder):
     assert data["on"].dtype == bool
     assert np.isnan(data["n"][1])
     assert values(source("csv", folder / "bare.dat", each=1), "value") == [2.0, 4.5]
+
+
+def test_a_line_that_is_being_written_is_left_for_later(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("x\n1\n2")
+    assert values(source("csv", path, each=1, follow=1, idle=0), "x") == [1]
+    assert values(source("csv", path, each=1), "x") == [1, 2]
 
 
 def test_on_and_on(folder):
@@ -363,21 +369,3 @@ def test_killed_it_goes_on_where_it_was(tmp_path):
             actor.wait(10)
         assert run.wait() == 0, run.log
     assert out.read_text().split() == ["n", *map(str, range(count))]
-
-
-def test_the_help_has_a_command():
-    for kind in ("hdf5", "zarr", "tiff", "csv"):
-        assert " caspy " in (source(kind, "x").__doc__ or "")
-
-
-def test_by_command(folder, tmp_path):
-    done = caspy(
-        "--from-hdf5", f"{folder}/a.h5#entry", "i=img", "t=temp", "each=1",
-        "{", "[", "--only", "i", "--to-zarr", f"{tmp_path}/b.zarr#{{tag}}", "]",
-        "[", "--only", "t", "--to-csv", f"{tmp_path}/t.csv", "stamp=1", "]", "}",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    found = zarr.open_array(tmp_path / "b.zarr", path="i", mode="r")
-    assert np.array_equal(found[...], IMAGES)
-    assert found.attrs["units"] == "counts"
-    assert json.loads(f"[{(tmp_path / 't.csv').read_text().splitlines()[1]}]")[0] == 0
