@@ -54,7 +54,9 @@ class Server:
         log = (self._folder / "log").open("ab")
         self.process = subprocess.Popen(words, stdout=log, stderr=log)
         log.close()
-        wait_for(self._answers, "the Tiled server")
+        deadline = time.monotonic() + 120  # it loads half of Python's packages
+        while not self._answers():
+            assert time.monotonic() < deadline, "the Tiled server does not answer"
 
     def _answers(self) -> bool:
         assert self.process is not None

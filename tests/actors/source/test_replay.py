@@ -31,19 +31,20 @@ def source(kind: str, path: Any, **options: Any) -> Any:
     return importlib.import_module(f"camagick.source.{kind}").Processor(str(path), **options)
 
 
-def frames(node: Any) -> list[Data]:
-    """Run a source to its end."""
+def frames(node: Any, most: int = 10**6) -> list[Data]:
+    """Run a source to its end, or until it has handed on so many frames."""
 
     async def run() -> list[Data]:
-        found = []
+        found: list[Data] = []
         await node.startup()
         try:
-            while True:
+            while len(found) < most:
                 found.append(await node(Data(), Data()))
         except EndOfData:
-            return found
+            pass
         finally:
             await node.shutdown()
+        return found
 
     return asyncio.run(asyncio.wait_for(run(), 30))
 
@@ -337,13 +338,15 @@ def test_files_that_grow(tmp_path):
     """Read while other processes write, from before the file is there to the last frame."""
     names = {"swmr": "hdf5", "hdf5": "hdf5", "zarr": "zarr", "csv": "csv"}
     nodes = {
-        name: source(kind, tmp_path / name, each=1, follow=1, wait=30, idle=1, x="x")
+        name: source(kind, tmp_path / name, each=1, follow=1, wait=30, idle=20, x="x")
         for name, kind in names.items()
     }
     started = [subprocess.Popen(writer(name, tmp_path / name)) for name in names]
     try:
         with ThreadPoolExecutor(len(nodes)) as pool:
-            found = dict(zip(nodes, pool.map(frames, nodes.values()), strict=True))
+            found = dict(
+                zip(nodes, pool.map(partial(frames, most=40), nodes.values()), strict=True)
+            )
     finally:
         assert [process.wait(40) for process in started] == [0] * len(started)
     for name, seen in found.items():
