@@ -16,7 +16,7 @@ from camagick.processor import ProcessorBase, Role
 from camagick.tools.arrayfile import native
 from camagick.tools.numbers import is_integer, is_real
 from camagick.tools.record import UNKNOWN, Stamp
-from camagick.tools.tiffnote import library, note_of, tag
+from camagick.tools.tiffalone import write
 from camagick.tools.tiffstack import TiffStack
 from camagick.tools.truth import truth
 from camagick.tools.url import BadUrl, Template
@@ -184,7 +184,7 @@ class Processor(ProcessorBase):
         run = self.placement.run
         stamp = Stamp(run, self.placement.number, self.seq) if run else None
         if self._single:
-            _write(path, frame, stamp, known, replace=self._mode == "o", packed=self._compression)
+            write(path, frame, stamp, known, replace=self._mode == "o", packed=self._compression)
             return path
         stack = self._stack(path)
         number = stack.number(stamp)
@@ -224,51 +224,3 @@ def _failing(path: str, name: str = "") -> Iterator[None]:
         text = getattr(error, "strerror", None) or " ".join(str(error).split())
         what = f"{name}: " if name and not isinstance(error, OSError) else ""
         raise TiffError(f"tiff: {path}: {what}{text or type(error).__name__}") from error
-
-
-def _write(
-    path: str,
-    frame: np.ndarray[Any, Any],
-    stamp: Stamp | None,
-    known: dict[str, Any],
-    *,
-    replace: bool,
-    packed: str | None,
-) -> None:
-    """Write a file in one step."""
-    if not replace and os.path.exists(path) and not _is_mine(path, stamp):
-        raise FileExistsError(
-            "it is there already: start=N counts from N on, mode=o replaces files"
-        )
-    folder, name = os.path.split(path)
-    os.makedirs(folder or ".", exist_ok=True)
-    partial_path = os.path.join(folder, f".{name}.partial")
-    colour = frame.ndim == 3 and frame.shape[2] in (3, 4) and frame.dtype in (np.uint8, np.uint16)
-    plain = {k: v for k, v in known.items() if isinstance(v, (str, bool, int, float, list, tuple))}
-    try:
-        library().imwrite(
-            partial_path,
-            frame if frame.ndim > 1 else frame.reshape(1, -1),
-            photometric="rgb" if colour else "minisblack",
-            compression=packed,
-            metadata={key: value for key, value in plain.items() if key != "timestamp"},
-            extratags=[tag(frame.shape, stamp, None, known.get("timestamp"))],
-            software="caspy",
-        )
-        os.replace(partial_path, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(partial_path)
-        raise
-
-
-def _is_mine(path: str, stamp: Stamp | None) -> bool:
-    """Tell whether a file was written for this very iteration, in an earlier life."""
-    if stamp is None:
-        return False
-    try:
-        with library().TiffFile(path) as tiff:
-            note = note_of(tiff.pages[0])
-    except (OSError, ValueError):  # which is what tifffile raises for what is no TIFF file
-        return False
-    return (note.get("run"), note.get("actor"), note.get("seq")) == stamp

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from camagick.filesource import FileSource
-from camagick.tools.tiffreader import FIELDS, TiffReader
+from camagick.tools.fileseries import FIELDS
+from camagick.tools.tiffreader import TiffReader
 
 if TYPE_CHECKING:
     from camagick.tools.arrayfile import ArrayFile

@@ -159,7 +159,7 @@ def texts(values: Any) -> np.ndarray[Any, Any]:
     found = np.asarray(values)
     if found.dtype.kind == "S":
         found = np.char.decode(found, "utf-8", "replace")
-    elif found.dtype.kind in "OT":
+    elif found.dtype.kind in ("O", "T"):
         flat = [_text(one) for one in found.flat]
         found = np.array(flat, dtype=str).reshape(found.shape) if flat else found
     return found.astype(str)
