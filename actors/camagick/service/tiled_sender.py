@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from camagick.service.tiled_link import Away, answering, connect, length, put
-from camagick.tools.arrayfile import ReadError
 
 if TYPE_CHECKING:
     from camagick.tools.spool import Queue, Spool
@@ -66,6 +65,17 @@ class Sender:
         self._thread.join(self._timeout + 5.0)
 
     def _run(self) -> None:
+        try:
+            self._keep_sending()
+        finally:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        root, self._root = self._root, None
+        if root is not None:
+            root.context.http_client.close()
+
+    def _keep_sending(self) -> None:
         pause = _PAUSE
         while not self._stop.is_set() and self.error is None:
             self._wake.clear()
@@ -75,7 +85,7 @@ class Sender:
                         log.warning('msg="the server is back" frames=%d', self._spool.waiting)
                     pause = _PAUSE
             except Away as error:
-                self._root = None
+                self._hang_up()
                 if pause == _PAUSE:
                     log.warning(
                         'msg="%s: frames wait on the disk" spool=%s', error, self._spool.path
@@ -83,7 +93,7 @@ class Sender:
                 pause = min(2 * pause, _LONGEST)
                 self._stop.wait(pause)
                 continue
-            except (ReadError, OSError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 - who owns this raises it
                 self.error = error
                 break
             self._wake.wait()

@@ -101,6 +101,7 @@ class Processor(ProcessorBase):
         self._spool: Spool | None = None
         self._sender: Sender | None = None
         self._seq = self._done = -1
+        self._failed = False
 
     async def startup(self) -> None:
         """Open the spool, and begin to send what may be in it from an earlier run."""
@@ -126,6 +127,11 @@ class Processor(ProcessorBase):
             self.commit()
         self._spool = self._sender = None
         sender.finish(self._timeout)
+        if sender.error is not None:
+            spool.close()
+            if not self._failed:
+                raise _refused(sender, spool)
+            return
         if spool.waiting:
             log.warning(
                 'msg="frames wait for the server; the next run sends them" frames=%d spool=%s',
@@ -148,7 +154,8 @@ class Processor(ProcessorBase):
         if spool is None or sender is None:
             raise TiledError("tiled: it was not started")
         if sender.error is not None:
-            raise TiledError(f"tiled: {sender.error} (frames wait in {spool.path})")
+            self._failed = True
+            raise _refused(sender, spool)
         if self.placement.run and self.seq <= self._done:
             return {tag: f"{self._server}#{self._name(tag, context)}" for tag in data}
         texts: dict[str, str] = {}
@@ -179,6 +186,10 @@ class Processor(ProcessorBase):
         if spool is None or sender is None:
             return {}
         return {"sent": sender.frames, "waiting": spool.waiting}
+
+
+def _refused(sender: Sender, spool: Spool) -> TiledError:
+    return TiledError(f"tiled: {sender.error} ({spool.waiting} frames wait in {spool.path})")
 
 
 def _frame(value: Any) -> np.ndarray[Any, Any]:
