@@ -10,21 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from camagick.data import Data
 from camagick.errors import BadOption, CamagickError
 from camagick.processor import EndOfData, ProcessorBase, Role
-from camagick.tools.columns import Columns, check_names
-from camagick.tools.decoders import (
-    FORMATS,
-    Decoder,
-    Frame,
-    JsonLines,
-    Lines,
-    Npy,
-    Raw,
-    Unreadable,
-    checked_dtype,
-    checked_shape,
-)
-from camagick.tools.numbers import is_integer, is_real
+from camagick.tools.arraydecoders import Frame
+from camagick.tools.decoders import Unreadable
+from camagick.tools.numbers import is_real
 from camagick.tools.reservoir import CHUNK_BYTES, Reservoir
+from camagick.tools.streamformat import Options, make_decoder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,67 +27,12 @@ log = logging.getLogger(__name__)
 _MOST_LINES = 5
 
 
-class Options(NamedTuple):
-    """What is said about a stream; see the sources."""
-
-    format: str
-    dtype: str
-    shape: Any
-    sep: str | None
-    comment: str
-    header: bool
-    skip: int
-
-
 class Item(NamedTuple):
     """One item that was read: values, when, and which one it is; or what is wrong with it."""
 
     values: Mapping[str, Any]
     when: float
     error: Exception | None = None
-
-
-def make_decoder(name: str, tags: Sequence[str], options: Options) -> Decoder:
-    """Return what understands a stream.
-
-    Raises
-    ------
-    BadOption
-        For options that make no sense.
-    """
-    form, skip = options.format, options.skip
-    if form not in FORMATS:
-        raise BadOption(f"{name}: format={form}: there are {', '.join(FORMATS)}")
-    if not is_integer(skip, 0):
-        raise BadOption(f"{name}: skip={skip!r} is no number of lines (raw: of bytes)")
-    if options.sep is not None and len(options.sep) != 1:
-        raise BadOption(f"{name}: sep={options.sep!r} is not one character")
-    names = check_names(tags)
-    if form in ("lines", "raw", "npy") and len(names) > 1:
-        raise BadOption(f"{name}: format={form} has one tag, not {len(names)}")
-    if options.shape is not None and form != "raw":
-        raise BadOption(f"{name}: shape= is for format=raw")
-    if form == "text":
-        if not names and not options.header:
-            raise BadOption(
-                f"{name}: name the columns: --from-{name} x y, or header=1 where the first line"
-                " does; format=lines takes lines as they are"
-            )
-        dtype = checked_dtype(options.dtype, words=True)
-        return Columns(
-            names, options.sep, dtype, options.comment, header=options.header, skip=skip
-        )
-    if form == "json":
-        return JsonLines(names, skip)
-    if form == "lines":
-        return Lines(names[0] if names else "text", skip)
-    tag = names[0] if names else "data"
-    if form == "npy":
-        return Npy(tag)
-    kind = checked_dtype(options.dtype)
-    if kind is None:
-        raise BadOption(f"{name}: dtype={options.dtype} is no type of numbers")
-    return Raw(tag, kind, () if options.shape is None else checked_shape(options.shape), skip)
 
 
 class StreamSource(ProcessorBase):

@@ -270,6 +270,9 @@ class _Session:
 
             print(render(plan, options["plan"]).rstrip("\n"))
             return 0
+        if options["yaml"] == "-" and any(actor.node.reads_input for actor in plan.actors):
+            text = "the recipe comes from standard input, and a source wants to read it, too"
+            raise _Wrong([Problem(text, self._at["yaml"])])
         from caspy.execute import execute
         from caspy.policy import Policy
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from camagick.errors import BadOption, CamagickError
-from camagick.streamsource import Options, StreamSource
+from camagick.streamsource import StreamSource
 from camagick.tools.inlet import FileInlet
+from camagick.tools.streamformat import Options
 
 log = logging.getLogger(__name__)
 

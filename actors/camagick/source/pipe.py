@@ -8,10 +8,11 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from camagick.errors import BadOption, CamagickError
-from camagick.streamsource import Options, StreamSource
+from camagick.streamsource import StreamSource
 from camagick.tools.command import Commands
 from camagick.tools.inlet import Inlet
 from camagick.tools.output import Output
+from camagick.tools.streamformat import Options
 
 if TYPE_CHECKING:
     from camagick.data import Data
@@ -125,7 +126,7 @@ class Processor(StreamSource):
         self.prepare(tags, options, strict=strict, timeout=timeout, latest=latest)
         self._cmd = None if cmd is None else str(cmd)
         self.origin = "standard input" if cmd is None else f"'{cmd}'"
-        self.reads_input = cmd is None  # type: ignore[misc] # depends on the options
+        self.reads_input = cmd is None
         self._commands = Commands()
         self._output: Output | None = None
         self._failed = False

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _GRACE_S = 1.0
 _TAIL_BYTES = 2000
 #: It leads the group of all commands. When its input ends, their owner has gone, or wants this.
-_GUARD = 'trap "" TERM HUP INT; read -r _; kill -KILL 0'
+_GUARD = 'trap "" TERM HUP INT; read -r _; sleep "$0"; kill -KILL 0'
 
 
 def shell() -> str:
@@ -33,9 +33,15 @@ class Commands:
     The guard is a shell that waits for the end of its input, a pipe from this process. The kernel
     closes that when this process ends, by SIGKILL too, and the guard kills the group: also what
     commands have started in the background. Only what leaves the group (a daemon) stays.
+
+    Parameters
+    ----------
+    grace_s
+        Seconds that the guard leaves to commands which were told to end by the end of their input.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grace_s: float = 0.0) -> None:
+        self._grace_s = grace_s
         self._guard: subprocess.Popen[bytes] | None = None
 
     def start(self, text: str, **streams: Any) -> subprocess.Popen[bytes]:
@@ -55,8 +61,8 @@ class Commands:
         """
         if self._guard is None:
             self._guard = subprocess.Popen(  # noqa: S603 - the shell, with the text above
-                [shell(), "-c", _GUARD], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL, process_group=0,
+                [shell(), "-c", _GUARD, str(self._grace_s)], process_group=0,
+                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
         return subprocess.Popen(  # noqa: S603 - what the user wants to be run
             [shell(), "-c", text], process_group=self._guard.pid,
@@ -79,6 +85,8 @@ class Commands:
                 os.killpg(guard.pid, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_GRACE_S)
+        with contextlib.suppress(OSError):
+            os.killpg(guard.pid, signal.SIGKILL)
         if guard.stdin is not None:
             guard.stdin.close()
         guard.wait()
