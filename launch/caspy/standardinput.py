@@ -7,6 +7,7 @@ was killed. Whoever writes into it learns that nobody reads any more when the ru
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from caspy.errors import PlanError
@@ -29,10 +30,8 @@ def check(plan: Plan) -> None:
     reader = next((actor.name for actor in plan.actors if actor.node.reads_input), None)
     if reader is None:
         return
-    try:
-        os.fstat(_STDIN)
-    except OSError:
-        raise PlanError(f"{reader} reads standard input, which is closed") from None
+    if sys.stdin is None:  # it was closed at the start: the descriptor may be another file's by now
+        raise PlanError(f"{reader} reads standard input, which is closed")
     if os.isatty(_STDIN):
         raise PlanError(
             f"{reader} reads standard input, which is a terminal: pipe something into it"

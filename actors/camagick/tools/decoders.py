@@ -170,4 +170,4 @@ def shown(content: str | bytes) -> str:
         content = content[: _SHOWN * 4].decode("utf-8", "backslashreplace")
     text = re.sub(r"\s+", " ", content)
     text = "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text[: _SHOWN * 2])
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+    return f"'{text}'" if len(text) <= _SHOWN else f"'{text[:_SHOWN]}...'"

@@ -60,8 +60,7 @@ class Columns(_Plain):
         names: list[str] = []
         for tag, value in data.items():
             size = np.size(value)
-            single = np.ndim(value) == 0
-            names += [tag] if single else [f"{tag}[{place}]" for place in range(size)]
+            names += [tag] if size == 1 else [f"{tag}[{place}]" for place in range(size)]
         return f"# {self._sep.join(names)}\n".encode()
 
     def encode(self, data: Mapping[str, Any]) -> Content:
