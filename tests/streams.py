@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from camagick.executor import PipeExecutor
 from camagick.flow.chain import Processor as ChainFlow
-from camagick.processor import ProcessorBase
+from camagick.processor import ProcessorBase, Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Collect(ProcessorBase):
     """Keep what comes."""
 
-    role = "sink"
+    role: Role = "sink"
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []

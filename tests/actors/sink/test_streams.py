@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,6 +18,9 @@ from camagick.sink.pipe import Processor as PipeSink
 from camagick.source.file import Processor as FileSource
 from camagick.tools import outlet
 from tests.streams import collect
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ROWS = [
     {"a": np.float64(0.1), "b": "two words", "c": np.array([1, 2]), "d": np.float32(0.1)},
@@ -39,7 +42,7 @@ def written(sink: ProcessorBase, *rows: Any) -> None:
     asyncio.run(run())
 
 
-def read(path, *words, **options):
+def read(path: Path, *words: str, **options: Any) -> list[dict[str, Any]]:
     return [
         {tag: value.tolist() if hasattr(value, "tolist") else value for tag, value in row.items()}
         for row in collect(FileSource(str(path), *words, **options))
@@ -157,12 +160,12 @@ def test_a_command_is_fed_and_ends_by_itself(tmp_path):
     [
         ("cat >/dev/null; exit 3", "'cat >/dev/null; exit 3' ended with exit code 3"),
         ("kill -9 $$", "was killed by SIGKILL"),
-        ("sleep 60", "did not end within 0.3 s"),
+        ("sleep 60", "did not end within 0.15 s"),
     ],
 )
 def test_a_command_that_fails(cmd, text, mode):
     with pytest.raises(CamagickError, match=text):
-        written(PipeSink(cmd=cmd, mode=mode, timeout=0.3), {"a": 1})
+        written(PipeSink(cmd=cmd, mode=mode, timeout=0.15), {"a": 1})
 
 
 def test_a_command_that_has_enough_ends_the_run():

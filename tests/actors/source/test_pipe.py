@@ -19,6 +19,8 @@ import pytest
 from camagick.errors import BadOption, CamagickError
 from camagick.source.pipe import Processor as PipeSource
 from tests.buses import Run, caspy, wait_for
+from tests.docs_runner import Running, environment, until_there
+from tests.servers.ioc import tools
 from tests.streams import Collect, collect, piped, run
 
 if TYPE_CHECKING:
@@ -190,12 +192,12 @@ def test_a_command_for_each_iteration(tmp_path):
         ("kill -9 $$", "was killed by SIGKILL"),
         ("no-such-program", "ended with exit code 127: .*no-such-program.*not found"),
         ("echo garbage?; echo 1", "more than one|has numbers where"),
-        ("sleep 60 & sleep 61", "did not end within 0.3 s|nothing came for 0.3 s"),
+        ("sleep 60 & sleep 61", "did not end within 0.15 s|nothing came for 0.15 s"),
     ],
 )
 def test_what_is_wrong_with_a_command(cmd, text, mode):
     with pytest.raises(CamagickError, match=text) as caught:
-        collect(PipeSource("x", cmd=cmd, mode=mode, timeout=0.3))
+        collect(PipeSource("x", cmd=cmd, mode=mode, timeout=0.15))
     assert "\n" not in str(caught.value)
 
 
@@ -236,6 +238,9 @@ def test_kills_lose_nothing_and_repeat_nothing(tmp_path):
         words = ["--from-pipe", "x", "dtype=int64", "--to-file", "out"]
         with Run("-bus", "k", "-restart", "9", *words, cwd=tmp_path, stdin=read) as caspy_run:
             os.close(read)
+            inputs = [caspy_run.actor(name).pid for name in ("pipe.1", "file.2")]
+            wait_for(lambda: _input_of(inputs[1]) == os.devnull, "an input that nobody reads")
+            assert _input_of(inputs[0]).startswith("pipe:")
             for part in range(4):
                 first = part * most // 4
                 stream.write("".join(f"{n}\n" for n in range(first, first + most // 4)))
@@ -245,6 +250,10 @@ def test_kills_lose_nothing_and_repeat_nothing(tmp_path):
             stream.close()
             assert caspy_run.wait() == 0, caspy_run.log
     assert out.read_text().split() == [str(n) for n in range(most)]
+
+
+def _input_of(pid: int) -> str:
+    return os.readlink(f"/proc/{pid}/fd/0")
 
 
 def _is_longer(path: Path, size: int) -> bool:
@@ -259,6 +268,20 @@ def test_through_a_run_and_into_head():
     )
     assert done.stdout.split() == ["1.0", "1.4142135623730951", "1.7320508075688772"]
     assert done.stderr == ""
+
+
+def test_a_sequence_becomes_a_pv(tmp_path):
+    with environment(tmp_path / "bin") as (env, _):
+        line = "(seq 1 100; sleep 40) | caspy --from-pipe x --npfun sqrt --to-ioc prefix=T:"
+        running = Running(line, tmp_path, {**env, "CASPY_LOG_LEVEL": "WARNING"})
+        try:
+            until_there("T:x", env)
+            caget = [tools() / "caget", "-t", "T:x"]
+            wait_for(lambda: subprocess.check_output(caget, env=env, timeout=20) == b"10\n", "10")
+            running.interrupt()
+            assert running.wait() == 0
+        finally:
+            running.close()
 
 
 def test_a_line_of_garbage_ends_a_run_behind_what_came_before():
