@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import mmap
 import os
@@ -10,6 +11,8 @@ import termios
 
 #: So much is read at once, at most.
 CHUNK_BYTES = 1 << 20
+#: So much of what nobody needs any more stays in memory, at most.
+_SPARE_BYTES = 8 << 20
 _HEAD_BYTES = mmap.PAGESIZE
 _MARK_BYTES = 16
 _NORESERVE = 0x4000  # of <sys/mman.h>: memory is taken when it is written to
@@ -47,6 +50,7 @@ class Reservoir:
         whole = memoryview(self._memory)
         self._words = whole[:_MARK_AT].cast("Q")
         self._ring = whole[_HEAD_BYTES:]
+        self._trimmed = 0  # before this, memory was given back
         self._memory[_MARK_AT : _MARK_AT + _MARK_BYTES] = os.urandom(_MARK_BYTES)
 
     @property
@@ -77,17 +81,21 @@ class Reservoir:
             size = min(_MARK_BYTES, goal - end)
             if self.copy(end, end + size) != self._mark(size):
                 words[_END] = goal
+        self._trimmed = self.floor - self.floor % mmap.PAGESIZE
 
     def release(self, position: int, count: int) -> None:
         """Let go of what lies before a position, and note how many items those were."""
         if position > self.floor:
             self._words[_COUNT] = count
             self._words[_FLOOR] = position
+            if position - self._trimmed >= _SPARE_BYTES:
+                self._trim(position - position % mmap.PAGESIZE)
 
     def forget(self, position: int = 0) -> None:
         """Begin again with another stream, or at another place of it; nothing is kept."""
         for word in (_GOAL, _COUNT, _END, _FLOOR):
             self._words[word] = position if word in (_END, _FLOOR) else 0
+        self._trimmed = position - position % mmap.PAGESIZE
 
     def fill(self, handle: int, offset: int | None = None) -> int:
         """Read once, as much as waits; tell how many bytes, 0 at the end.
@@ -146,6 +154,15 @@ class Reservoir:
         for part in self._parts(start, start + len(target)):
             target[done : done + len(part)] = part
             done += len(part)
+
+    def _trim(self, position: int) -> None:
+        """Give memory back: a ring that may hold much mostly holds little."""
+        if self.capacity > 2 * _SPARE_BYTES:
+            first = max(self._trimmed, position - self.capacity)
+            for low, high, _ in self._spans(first, position):
+                with contextlib.suppress(OSError):
+                    self._memory.madvise(mmap.MADV_REMOVE, low + _HEAD_BYTES, high - low)
+        self._trimmed = position
 
     def _mark(self, size: int) -> bytes:
         return self._memory[_MARK_AT : _MARK_AT + size]
