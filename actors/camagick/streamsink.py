@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from camagick.errors import BadOption, CamagickError
 from camagick.processor import ProcessorBase, Role
 from camagick.tools.columns import check_names
-from camagick.tools.encoders import chosen, make_encoder
+from camagick.tools.decoders import BadFormat
+from camagick.tools.encoders import Unwritable, chosen, make_encoder
 from camagick.tools.outlet import Progress
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ class StreamSink(ProcessorBase):
             raise BadOption(f"{self.name}: header={header!r} is neither 0 nor 1")
         if (sep is not None or header) and form != "text":
             raise BadOption(f"{self.name}: sep= and header= are for format=text")
-        self._tags = check_names(tags)
+        try:
+            self._tags = check_names(tags)
+        except BadFormat as error:
+            raise BadOption(f"{self.name}: {error}") from None
         self._encoder = make_encoder(form, " " if sep is None else sep, header=bool(header))
         self.progress = Progress()
         self.continues = False
@@ -59,7 +63,7 @@ class StreamSink(ProcessorBase):
             # A predecessor may have begun this very iteration, with the header before it.
             if self.progress.is_first(self.seq) and not self.continues:
                 content = self._encoder.begin(known) + bytes(content)
-        except CamagickError as error:
+        except Unwritable as error:
             raise CamagickError(f"{self.name}: {error}") from None
         self.write(content)
 

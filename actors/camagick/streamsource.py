@@ -11,7 +11,7 @@ from camagick.data import Data
 from camagick.errors import BadOption, CamagickError
 from camagick.processor import EndOfData, ProcessorBase, Role
 from camagick.tools.arraydecoders import Frame
-from camagick.tools.decoders import Unreadable
+from camagick.tools.decoders import BadFormat, Unreadable
 from camagick.tools.numbers import is_real
 from camagick.tools.reservoir import CHUNK_BYTES, Reservoir
 from camagick.tools.streamformat import Options, make_decoder
@@ -61,7 +61,10 @@ class StreamSource(ProcessorBase):
                 raise BadOption(f"{self.name}: {key}={value!r} is neither 0 nor 1")
         if timeout is not None and (not is_real(timeout) or timeout < 0):
             raise BadOption(f"{self.name}: timeout={timeout!r} is no number of seconds")
-        self.decoder = make_decoder(self.name, tags, options)
+        try:
+            self.decoder = make_decoder(self.name, tags, options)
+        except BadFormat as error:
+            raise BadOption(f"{self.name}: {error}") from None
         self.ring = Reservoir(self.decoder.most + CHUNK_BYTES)
         self.strict, self.latest = bool(strict), bool(latest)
         self.timeout: float | None = timeout or None
@@ -122,7 +125,7 @@ class StreamSource(ProcessorBase):
         ------
         EndOfData
             When there is none, and will be none.
-        Unreadable
+        CamagickError
             For what is none (where `strict`).
         """
         await self.ready()

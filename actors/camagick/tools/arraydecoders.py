@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from camagick.errors import BadOption
-from camagick.tools.decoders import Unreadable, shown
+from camagick.tools.decoders import BadFormat, Unreadable, shown
 from camagick.tools.numbers import is_integer
 
 if TYPE_CHECKING:
@@ -174,7 +173,7 @@ def checked_dtype(text: str) -> np.dtype[Any]:
 
     Raises
     ------
-    BadOption
+    BadFormat
         For anything else.
     """
     try:
@@ -182,7 +181,7 @@ def checked_dtype(text: str) -> np.dtype[Any]:
     except (TypeError, ValueError, SyntaxError):
         dtype = np.dtype(object)
     if dtype.kind not in _KINDS or dtype.names or dtype.subdtype:
-        raise BadOption(f"dtype={text} is no type of numbers as float64, uint16, >i4")
+        raise BadFormat(f"dtype={text} is no type of numbers as float64, uint16, >i4")
     return dtype
 
 
@@ -191,10 +190,10 @@ def checked_shape(shape: Any) -> tuple[int, ...]:
 
     Raises
     ------
-    BadOption
+    BadFormat
         For anything else.
     """
     sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
     if not all(is_integer(size, 1) for size in sizes):
-        raise BadOption(f"shape={shape!r} is no shape such as shape=64,32")
+        raise BadFormat(f"shape={shape!r} is no shape such as shape=64,32")
     return tuple(int(size) for size in sizes)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from camagick.errors import BadOption
-from camagick.tools.decoders import Lines, Unreadable, shown
+from camagick.tools.decoders import BadFormat, Lines, Unreadable, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,7 +87,7 @@ class Columns(Lines):
                 text = text.removeprefix(self._comment)
             try:
                 self._names = check_names(self._fields(text.strip()))
-            except BadOption as error:
+            except BadFormat as error:
                 raise Unreadable(f"is no header: {error}: {shown(text)}", fatal=True) from None
 
     def _fields(self, text: str) -> list[str]:
@@ -149,16 +148,16 @@ def check_names(names: Sequence[str]) -> list[str]:
 
     Raises
     ------
-    BadOption
+    BadFormat
         Where they are none.
     """
     words = [str(name) for name in names]
     bare = [word.removesuffix(REST) for word in words if word != NOTHING]
     if any(word.endswith(REST) for word in words[:-1]):
-        raise BadOption(f"only the last column can be named NAME{REST}")
+        raise BadFormat(f"only the last column can be named NAME{REST}")
     for place, name in enumerate(bare):
         if not name or name in bare[:place]:
-            raise BadOption(f"{name!r} is named twice" if name else "a column without a name")
+            raise BadFormat(f"{name!r} is named twice" if name else "a column without a name")
     return words
 
 

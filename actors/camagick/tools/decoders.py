@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from camagick.errors import CamagickError
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -21,7 +19,11 @@ LINE_BYTES = 1 << 26
 _SHOWN = 60
 
 
-class Unreadable(CamagickError):
+class BadFormat(ValueError):
+    """Options of a format that make no sense."""
+
+
+class Unreadable(ValueError):
     """An item is not what it should be; `fatal`: and nobody knows where the next one begins."""
 
     def __init__(self, text: str, *, fatal: bool = False) -> None:
@@ -126,6 +128,8 @@ class JsonLines(Lines):
             known = json.loads(text)
             if isinstance(known, dict):
                 _flatten(known, "", found, text)
+        except Unreadable:
+            raise
         except (ValueError, RecursionError):
             raise Unreadable(f"is no JSON: {shown(text)}") from None
         if not isinstance(known, dict):

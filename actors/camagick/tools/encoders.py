@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from camagick.errors import CamagickError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     Content = bytes | memoryview
+
+
+class Unwritable(ValueError):
+    """A value cannot be said in a format."""
 
 
 class Encoder(Protocol):
@@ -24,7 +26,7 @@ class Encoder(Protocol):
 
         Raises
         ------
-        CamagickError
+        Unwritable
             For what cannot be said so.
         """
 
@@ -67,7 +69,7 @@ class Columns(_Plain):
         if self._tags is None:
             self._tags = list(data)
         elif list(data) != self._tags:
-            raise CamagickError(
+            raise Unwritable(
                 f"the columns were {' '.join(self._tags)}, and are {' '.join(data)} now:"
                 " name those to write, or use format=json"
             )
@@ -79,7 +81,7 @@ class Columns(_Plain):
         if isinstance(value, (bool, np.bool_)):
             return str(int(value))
         if "\n" in text or "\r" in text:
-            raise CamagickError(f"{tag} is a text of several lines: use format=json")
+            raise Unwritable(f"{tag} is a text of several lines: use format=json")
         if isinstance(value, str) and (not text or '"' in text or self._parts(text)):
             return '"' + text.replace('"', '""') + '"'
         return text
@@ -96,7 +98,7 @@ class JsonLines(_Plain):
         try:
             return (json.dumps(data, default=_plain, ensure_ascii=False) + "\n").encode()
         except (TypeError, ValueError) as error:
-            raise CamagickError(f"cannot be said in JSON: {error}") from None
+            raise Unwritable(f"cannot be said in JSON: {error}") from None
 
 
 class Lines(_Plain):
@@ -105,10 +107,10 @@ class Lines(_Plain):
     def encode(self, data: Mapping[str, Any]) -> Content:
         tag, value = _single(data, "lines")
         if np.ndim(value):
-            raise CamagickError(f"{tag} is an array: format=text writes its elements")
+            raise Unwritable(f"{tag} is an array: format=text writes its elements")
         text = str(value)
         if "\n" in text:
-            raise CamagickError(f"{tag} is a text of several lines")
+            raise Unwritable(f"{tag} is a text of several lines")
         return f"{text}\n".encode()
 
 
@@ -146,27 +148,27 @@ def chosen(data: Mapping[str, Any], tags: Sequence[str]) -> Mapping[str, Any]:
 
     Raises
     ------
-    CamagickError
+    Unwritable
         Where one is missing.
     """
     if not tags:
         return data
     missing = [tag for tag in tags if tag not in data]
     if missing:
-        raise CamagickError(f"{missing[0]} is not there: there is {', '.join(data)}")
+        raise Unwritable(f"{missing[0]} is not there: there is {', '.join(data)}")
     return {tag: data[tag] for tag in tags}
 
 
 def _single(data: Mapping[str, Any], form: str) -> tuple[str, Any]:
     if len(data) != 1:
-        raise CamagickError(f"format={form} takes one tag, not {', '.join(data)}: name it")
+        raise Unwritable(f"format={form} takes one tag, not {', '.join(data)}: name it")
     return next(iter(data.items()))
 
 
 def _numbers(tag: str, value: Any) -> np.ndarray:
     array = np.asarray(value)
     if array.dtype.kind not in "biufc":
-        raise CamagickError(f"{tag} is no array of numbers")
+        raise Unwritable(f"{tag} is no array of numbers")
     return array
 
 

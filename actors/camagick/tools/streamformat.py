@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from camagick.errors import BadOption
 from camagick.tools.arraydecoders import Npy, Raw, checked_dtype, checked_shape
 from camagick.tools.columns import Columns, check_names
-from camagick.tools.decoders import FORMATS, Decoder, JsonLines, Lines
+from camagick.tools.decoders import FORMATS, BadFormat, Decoder, JsonLines, Lines
 from camagick.tools.numbers import is_integer
 
 if TYPE_CHECKING:
@@ -40,23 +39,23 @@ def make_decoder(name: str, tags: Sequence[str], options: Options) -> Decoder:
 
     Raises
     ------
-    BadOption
+    BadFormat
         For options that make no sense.
     """
     form = options.format
     if form not in FORMATS:
-        raise BadOption(f"{name}: format={form}: there are {', '.join(FORMATS)}")
+        raise BadFormat(f"format={form}: there are {', '.join(FORMATS)}")
     if not is_integer(options.skip, 0):
-        raise BadOption(f"{name}: skip={options.skip!r} is no number of lines (raw: of bytes)")
+        raise BadFormat(f"skip={options.skip!r} is no number of lines (raw: of bytes)")
     if options.shape is not None and form != "raw":
-        raise BadOption(f"{name}: shape= is for format=raw")
+        raise BadFormat("shape= is for format=raw")
     names = check_names(tags)
     if form == "text":
         return _columns(name, names, options)
     if form == "json":
         return JsonLines(names, options.skip)
     if len(names) > 1:
-        raise BadOption(f"{name}: format={form} has one tag, not {len(names)}")
+        raise BadFormat(f"format={form} has one tag, not {len(names)}")
     tag = next(iter(names), "text" if form == "lines" else "data")
     if form == "lines":
         return Lines(tag, options.skip)
@@ -66,10 +65,10 @@ def make_decoder(name: str, tags: Sequence[str], options: Options) -> Decoder:
 def _columns(name: str, names: Sequence[str], options: Options) -> Columns:
     sep = options.sep
     if sep is not None and (len(sep) != 1 or sep in '\n"'):
-        raise BadOption(f"{name}: sep={sep!r} is not one character")
+        raise BadFormat(f"sep={sep!r} is not one character")
     if not names and not options.header:
-        raise BadOption(
-            f"{name}: name the columns: --from-{name} x y, or header=1 where the first line"
+        raise BadFormat(
+            f"name the columns: --from-{name} x y, or header=1 where the first line"
             " does; format=lines takes lines as they are"
         )
     dtype = None if options.dtype == "str" else checked_dtype(options.dtype)

@@ -280,7 +280,7 @@ def test_a_sequence_becomes_a_pv(tmp_path):
         running = Running(line, tmp_path, {**env, "CASPY_LOG_LEVEL": "WARNING"})
         try:
             until_there("T:x", env)
-            caget = [tools() / "caget", "-t", "T:x"]
+            caget = [str(tools() / "caget"), "-t", "T:x"]
             wait_for(lambda: subprocess.check_output(caget, env=env, timeout=20) == b"10\n", "10")
             running.interrupt()
             assert running.wait() == 0
