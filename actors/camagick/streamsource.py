@@ -205,12 +205,14 @@ class StreamSource(ProcessorBase):
         text = f"{self.decoder.noun} {self._count} of {self.origin} {error}"
         self.counts["unreadable"] += 1
         if self.strict:
-            self._item = Item({}, 0.0, CamagickError(f"{text} (strict=0 goes on)"))
+            hint = "" if error.fatal else " (strict=0 goes on)"
+            self._item = Item({}, 0.0, CamagickError(text + hint))
             return True
         if self.counts["unreadable"] <= _MOST_LINES:
             last = self.counts["unreadable"] == _MOST_LINES
             more = "; more are only counted" if last else ""
-            log.warning('msg="%s (left out%s)"', text, more)
+            what = "all from there on is" if error.fatal else "it is"
+            log.warning('msg="%s (%s left out%s)"', text, what, more)
         return False
 
     async def _more(self) -> None:

@@ -112,7 +112,7 @@ class Columns(Lines):
                 name = self._names[min(place, len(self._names) - 1)].removesuffix(REST)
                 if name != NOTHING:
                     raise Unreadable(
-                        f"column {place + 1} ({name}) is {shown(fields[place])}, not a number:"
+                        f"has {shown(fields[place])} in column {place + 1} ({name}), not a number:"
                         f" {shown(text)}"
                     )
         return values

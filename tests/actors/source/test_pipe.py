@@ -50,7 +50,12 @@ READ: list[tuple[tuple[str, ...], dict[str, Any], str, list[dict[str, Any]]]] = 
 #: The same with what makes no sense: the line that is said.
 WRONG: list[tuple[tuple[str, ...], dict[str, Any], bytes, str]] = [
     (("a", "b"), {}, b"1 2\n3\n", "line 2 of standard input has 1 column, 2 are named: '3'"),
-    (("a",), {}, b"1\n# c\nN/A\n", "line 3 of standard input column 1 (a) is 'N/A', not a number"),
+    (
+        ("a",),
+        {},
+        b"1\n# c\nN/A\n",
+        "line 3 of standard input has 'N/A' in column 1 (a), not a number",
+    ),
     (
         ("a", "b"),
         {},
@@ -292,4 +297,4 @@ def test_a_line_of_garbage_ends_a_run_behind_what_came_before():
     done = caspy(*["--from-pipe", "x", "--to-pipe"], input="1\n2\nx\n3\n")
     assert (done.returncode, done.stdout) == (1, "1.0\n2.0\n")
     assert len(done.stderr.splitlines()) == 1
-    assert "line 3 of standard input column 1 (x) is 'x', not a number" in done.stderr
+    assert "line 3 of standard input has 'x' in column 1 (x), not a number" in done.stderr
