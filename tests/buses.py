@@ -55,8 +55,9 @@ class Run:
     def __init__(self, *words: str, log: str = "INFO", **options: Any) -> None:
         self._out, self._err = (tempfile.TemporaryFile("w+") for _ in range(2))  # noqa: SIM115
         self.process = subprocess.Popen(
-            [*CASPY, *words], stdin=subprocess.DEVNULL, stdout=self._out, stderr=self._err,
-            env={**os.environ, "CASPY_LOG_LEVEL": log}, start_new_session=True, **options,
+            [*CASPY, *words], stdout=self._out, stderr=self._err,
+            env={**os.environ, "CASPY_LOG_LEVEL": log}, start_new_session=True,
+            **{"stdin": subprocess.DEVNULL, **options},
         )  # fmt: skip
 
     def __enter__(self) -> Self:

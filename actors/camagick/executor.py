@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from camagick.data import Data
 from camagick.processor import EndOfData
-from camagick.walk import check_each_once, leaves, place
+from camagick.walk import check_each_once, check_input, leaves, place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,6 +44,7 @@ class PipeExecutor:
             How many iterations to do; None for no limit.
         """
         check_each_once(self.flow)
+        check_input(leaves(self.flow))
         place(self.flow)
         async with _until_signalled():
             try:

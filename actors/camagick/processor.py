@@ -89,6 +89,8 @@ class ProcessorBase:
         True where what was handed over is safe only after `commit`; until then, nobody forgets it.
     memory
         How many of the last calls a restarted processor has to know of; see `remember`.
+    reads_input
+        True where it reads the program's standard input: one processor of a run can.
     shared_by
         How many processes share its iterations on the bus; more than 1 only without state.
     seq
@@ -116,6 +118,7 @@ class ProcessorBase:
     serial: int
     placement: Placement
     memory: int = 0
+    reads_input: bool = False
     shared_by: int = 1
     seq: int = 0
     allocate: Callable[[Any, Any], np.ndarray] | None = None

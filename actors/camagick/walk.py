@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from camagick.processor import Placement, ProcessorBase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 def leaves(flow: Any) -> Iterator[ProcessorBase]:
@@ -38,6 +38,22 @@ def check_each_once(flow: Any) -> None:
         if node.serial in seen:
             raise ValueError(f"the same {node.name} object stands twice in the flow: make two")
         seen.add(node.serial)
+
+
+def check_input(nodes: Iterable[ProcessorBase]) -> None:
+    """Refuse that two processors read the standard input: each would get a part of it.
+
+    Raises
+    ------
+    ValueError
+        Names them.
+    """
+    readers = [node.name for node in nodes if node.reads_input]
+    if len(readers) > 1:
+        raise ValueError(
+            f"{' and '.join(readers)} both read standard input: there is one."
+            " Fan out behind one of them, or give the other a command (cmd=)"
+        )
 
 
 def place(flow: Any, run: str = "", run_dir: str = "") -> None:

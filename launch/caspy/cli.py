@@ -289,8 +289,13 @@ class _Session:
             _save(dumps(built.pipes), options["save"], self._at["save"])
             if options["plan"] is None:
                 return 0
+        from camagick.walk import leaves
         from caspy.plan import make_plan
 
+        nodes = (node for flow in built.flows for node in leaves(flow))
+        if options["yaml"] == "-" and any(node.reads_input for node in nodes):
+            text = "the recipe comes from standard input, and a source wants to read it, too"
+            raise _Wrong([Problem(text, self._at["yaml"])])
         try:
             plan = make_plan(
                 built.flows, window=options["window"], count=options["count"], bus=options["bus"]

@@ -12,6 +12,7 @@ from camagick.walk import place
 from camagick_broker.journal import Journal
 from camagick_broker.ledger import Ledger, Row
 from camagick_broker.segment import Segment
+from caspy import standardinput
 from caspy.rule import ancestors
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ class Crew:
         host = PlainHost if actor.node.synchronous else WaitingHost
 
         def run() -> int:
+            if not actor.node.reads_input:
+                standardinput.leave()
             self._own(number, assignment.segments)
             return host(assignment).run()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from camagick_broker import running
 from camagick_broker.address import bus_folder, clean_up
 from camagick_broker.errors import AddressError
+from caspy import standardinput
 from caspy.card import make_card
 from caspy.errors import PlanError
 from caspy.limits import allow_open_files
@@ -71,6 +72,7 @@ def opened(
         for pipe in plan.pipes:
             for remark in pipe.remarks:
                 log.warning('msg="%s"', remark)
+        standardinput.check(plan)
         clean_up()
         allow_open_files(plan)
         with bus_folder(plan.bus) as folder:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from camagick.walk import check_each_once
+from camagick.walk import check_each_once, check_input
 from camagick_broker.address import check_name
 from camagick_broker.errors import AddressError
 from camagick_broker.pace import FEWEST
@@ -139,6 +139,10 @@ def make_plan(
     layouts: list[list[Actor]] = []
     for flow in flows:
         layouts.append(_lay_out(flow, 1 + sum(map(len, layouts))))
+    try:
+        check_input(actor.node for layout in layouts for actor in layout)
+    except ValueError as error:
+        raise PlanError(str(error)) from None
     least = enough(FEWEST, layouts)
     most = max(MOST, least) if window == "auto" else window
     pipes = [_pipe(*pair, window, most) for pair in zip(flows, layouts, strict=True)]

@@ -43,7 +43,13 @@ ARGUMENTS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "camagick.pipe.slice": [((":",), {}), (("known:3",), {}), ((), {})],
     "camagick.pipe.stack": [((), {}), ((2,), {"fill": "mean"})],
     "camagick.pipe.sum": [((), {}), ((0,), {})],
+    "camagick.sink.pipe": [((), {"cmd": "cat >/dev/null", "format": "json"})],
     "camagick.sink.summary": [((), {}), ((), {"mode": "table"}), ((), {"fmt": "{tag} {} {known}"})],
+    "camagick.source.file": [(("/proc/self/status",), {"format": "lines"})],
+    "camagick.source.pipe": [
+        (("a", "b"), {"cmd": "echo 1 2"}),
+        (("a",), {"cmd": "seq 5", "mode": "stream", "dtype": "int64"}),
+    ],
     "camagick.source.scratch": [
         ((method, "a"), {"b": 3, "c": (2, 3), "rate": rate})
         for method in ("static", "sinus", "random", "zeros", "ones", "linspace", "counter")
