@@ -118,7 +118,7 @@ def reflowed(doc: str | None, width: int = 79) -> str:
 
 def broken(line: str, width: int) -> list[str]:
     """Return a command that is too long as several lines that a shell reads as one."""
-    if len(line) <= width or not line.lstrip().startswith("caspy "):
+    if len(line) <= width or "caspy " not in line:
         return [line]
     indent = " " * _indent(line)
     lines = textwrap.wrap(
