@@ -8,19 +8,26 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from camagick.data import Data
 from camagick.errors import BadOption
 from camagick.processor import ProcessorBase, Role
+from camagick.tools.ca_declared import NAMES, Declared, declared
+from camagick.tools.ca_images import companions, image_companions
 from camagick.tools.ca_values import plain, same
+from camagick.tools.truth import truth
 
 if TYPE_CHECKING:
-    from camagick.service.ca import Port
+    from camagick.service.ca import Port, Update, Wanted
 
 log = logging.getLogger(__name__)
+
+_STAMPS = ("source", "now")
 
 
 class Processor(ProcessorBase):
     """Data as PVs of this program's own EPICS IOC.
 
-    A PV appears with the first value of its tag, and keeps the type and the largest size of that.
-    Images are flattened. Units, precision and alarm severity are passed on. Hands on nothing.
+    A PV appears with the first value of its tag, or at once where its type is given. It keeps the
+    type, and as many elements as the first value has (or ``max=``); later values may be shorter.
+    An image is served flat, and its shape as the PV ``NAME_shape``. Units, precision, limits,
+    labels of an enum, timestamp and alarm of the data are passed on. Hands on nothing.
 
     Parameters
     ----------
@@ -31,12 +38,33 @@ class Processor(ProcessorBase):
     suppress : str, default ''
         ``same``: a value equal to the one before is not published again. Otherwise each iteration
         sends a monitor event for every tag.
+    writable : bool, default False
+        Whether clients may write the PVs. What they write stays until the next value.
+    stale : float, default 0
+        Seconds after which all PVs get the alarm INVALID (TIMEOUT) when no iteration has come; 0
+        for never.
+    stamp : str, default 'source'
+        ``source``: the time at which the data was taken, where that is known; ``now``: the time at
+        which it is published.
+    image : bool, default False
+        Whether an image is served as areaDetector does it: ``NAME:ArrayData``,
+        ``NAME:ArraySize0_RBV`` (its width), ``NAME:ArraySize1_RBV`` (its height), and so on.
+    max : int, default 0
+        How many elements an array may have; 0 for as many as its first value.
+    **types : str
+        ``tag=type`` makes the PV of a tag at the start: ``float``, ``int``, ``short``, ``string``,
+        ``text`` (long), ``off|on`` (an enum), with ``:2048`` or ``:64x32`` behind it an array or
+        an image.
 
     Examples
     --------
     The sum over a waveform as a new PV, ``RESULT:EXAMPLE_jedda``::
 
         caspy --from-epics EXAMPLE:jedda --npfun sum --to-ioc prefix=RESULT:
+
+    An image for the usual viewers, ``RESULT:img:ArrayData`` and its companions::
+
+        caspy --from-epics img=EXAMPLE:jedda --reshape 64 32 --to-ioc prefix=RESULT: image=1
     """
 
     role: Role = "sink"
@@ -45,42 +73,104 @@ class Processor(ProcessorBase):
     extra: ClassVar[str] = "epics"
     services: ClassVar[tuple[str, ...]] = ("ca",)
 
-    def __init__(self, prefix: str = "", suffix: str = "", suppress: str = "") -> None:
+    def __init__(
+        self,
+        prefix: str = "",
+        suffix: str = "",
+        suppress: str = "",
+        *,
+        writable: bool | str = False,
+        stale: float = 0.0,
+        stamp: str = "source",
+        image: bool | str = False,
+        max: int = 0,  # noqa: A002 - the name of the option
+        **types: str,
+    ) -> None:
         if suppress not in ("", "same", None):
             raise BadOption(f"suppress={suppress}: there is only 'same'")
+        if stamp not in _STAMPS:
+            raise BadOption(f"stamp={stamp}: there is {', '.join(_STAMPS)}")
+        if isinstance(stale, bool) or not isinstance(stale, int | float) or not 0 <= stale < 1e9:
+            raise BadOption(f"stale={stale}: seconds, 0 for never")
+        if isinstance(max, bool) or not isinstance(max, int) or max < 0:
+            raise BadOption(f"max={max}: how many elements an array may have, 0 for the first size")
         self._prefix, self._suffix = prefix or "", suffix or ""
-        self._suppress = bool(suppress)
+        self._suppress, self._stamp = bool(suppress), stamp
+        self._writable, self._image = truth("writable", writable), truth("image", image)
+        self._stale, self._most = float(stale), max
+        self._declared = {tag: _declared(tag, text, max) for tag, text in types.items()}
         self._sent: dict[str, Any] = {}
         self._failed: set[str] = set()
         self._port: Port | None = None
 
     async def startup(self) -> None:
-        """Open the server."""
+        """Open the server, and the PVs whose types are given."""
         from camagick.service import ca
+        from camagick.service.ca_owner import Terms
 
-        self._port = await ca.connect(self.placement.run_dir)
+        key = f"sink {self.placement.number}" if self.placement.number else ""
+        self._port = await ca.connect(self.placement.run_dir, key)
+        terms = Terms(self._writable, self._stale, self._most)
+        await self._port.publish(self._wanted(), terms)
+
+    def _wanted(self) -> list[Wanted]:
+        from camagick.service.ca import Wanted
+
+        found = []
+        for tag, one in self._declared.items():
+            name = self._name(tag)
+            for companion, value in self._companions(name, one.wide(one.initial), one.shape):
+                shape = declared("int:8" if value.ndim else "int")
+                if shape is not None:
+                    found.append(Wanted.of(companion, shape._replace(initial=value)))
+            found.append(Wanted.of(self._array(name, one.shape), one))
+        return found
 
     async def __call__(self, data: Any = None, context: Any = None) -> None:
         """Publish all tags, in order."""
-        from camagick.service.ca import Update
-
         given = Data.of(data)
         if self._port is None:
             raise RuntimeError("--to-ioc is used before its startup()")
         tags = [tag for tag in given if not (self._suppress and self._known(tag, given[tag]))]
-        updates = [Update(self._name(tag), given[tag], given.attributes(tag)) for tag in tags]
-        if not updates:
+        updates = [(tag, update) for tag in tags for update in self._updates(tag, given)]
+        if not updates and not self._stale:
             return
-        problems = await self._port.post(updates)
-        for tag, problem in zip(tags, problems, strict=True):
+        problems = await self._port.post([update for _, update in updates])
+        for (tag, update), problem in zip(updates, problems, strict=True):
             if problem and tag not in self._failed:
                 self._failed.add(tag)
                 log.error(
                     'msg="cannot publish (said once)" tag=%s pv=%s reason="%s"',
-                    tag,
-                    self._name(tag),
-                    problem,
-                )
+                    tag, update.name, problem,
+                )  # fmt: skip
+
+    def _updates(self, tag: str, data: Data) -> list[Update]:
+        """Return what is to be published for a tag: what describes an image first."""
+        from camagick.service.ca import Update
+
+        value, known = data[tag], dict(data.attributes(tag))
+        if self._stamp == "now":
+            known.pop("timestamp", None)
+        name, shape = self._name(tag), getattr(value, "shape", ())
+        moment = {"timestamp": known["timestamp"]} if "timestamp" in known else {}
+        found = [
+            Update(companion, one, moment)
+            for companion, one in self._companions(name, value, shape)
+            if not (companion.startswith(self._prefix) and self._is_tag(companion, data))
+        ]
+        return [*found, Update(self._array(name, shape), value, known)]
+
+    def _is_tag(self, name: str, data: Data) -> bool:
+        """Tell whether a companion would have the name of another tag's PV."""
+        return any(self._name(tag) == name for tag in data)
+
+    def _companions(self, name: str, value: Any, shape: tuple[int, ...]) -> list[tuple[str, Any]]:
+        if len(shape) < 2:
+            return []
+        return image_companions(name, value, self.seq) if self._image else companions(name, value)
+
+    def _array(self, name: str, shape: tuple[int, ...]) -> str:
+        return f"{name}:ArrayData" if self._image and len(shape) > 1 else name
 
     def _name(self, tag: str) -> str:
         return f"{self._prefix}{tag}{self._suffix}"
@@ -98,3 +188,15 @@ class Processor(ProcessorBase):
         if self._port is not None:
             await self._port.close()
             self._port = None
+
+
+def _declared(tag: str, text: Any, most: int) -> Declared:
+    try:
+        found = declared(str(text), most)
+    except ValueError as error:
+        raise BadOption(f"--to-ioc: {tag}={text}: {error}") from error
+    if found is None:
+        raise BadOption(
+            f"--to-ioc: {tag}={text} is neither an option nor a type: {NAMES}, or off|on"
+        )
+    return found
