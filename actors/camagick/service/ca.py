@@ -21,10 +21,10 @@ from camagick.service.ca_inbox import Rules, Write
 
 if TYPE_CHECKING:
     from camagick.service.ca_host import Host
-    from camagick.service.ca_owner import Terms
     from camagick.tools.ca_declared import Declared
+    from camagick.tools.ca_values import Form
 
-__all__ = ["Listener", "Port", "Rules", "Update", "Wanted", "Write", "connect", "serve"]
+__all__ = ["Listener", "Port", "Rules", "Terms", "Update", "Wanted", "Write", "connect", "serve"]
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Wanted(NamedTuple):
     """A PV that is to be there; see `camagick.tools.ca_declared.Declared`."""
 
     name: str
-    form: tuple[str, int]
+    form: Form
     value: Any
     labels: Sequence[str] = ()
     dtype: str = ""
@@ -55,7 +55,25 @@ class Wanted(NamedTuple):
     def of(cls, name: str, declared: Declared) -> Wanted:
         """Return a PV with that name, as it was declared."""
         one = declared
-        return cls(name, tuple(one.form), one.initial, one.labels, one.dtype, one.whole)
+        return cls(name, one.form, one.initial, one.labels, one.dtype, one.whole)
+
+
+class Terms(NamedTuple):
+    """How an actor's values are published.
+
+    Attributes
+    ----------
+    writable
+        Whether clients may write them.
+    stale
+        Seconds without a sign of life until they are invalid; 0 for never.
+    most
+        Elements an array has room for; 0 for as many as its first value has.
+    """
+
+    writable: bool = False
+    stale: float = 0.0
+    most: int = 0
 
 
 class Port(Protocol):

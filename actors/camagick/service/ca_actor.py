@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from camagick.errors import CamagickError
 from camagick.service import ca_wire
-from camagick.service.ca import Update, Wanted
-from camagick.service.ca_inbox import Rules
-from camagick.service.ca_owner import Terms
+from camagick.service.ca import Rules, Terms, Update, Wanted
 
 if TYPE_CHECKING:
     import asyncio

@@ -14,7 +14,7 @@ import caproto
 
 from camagick.errors import BadOption, CamagickError
 from camagick.service.ca_inbox import Inbox
-from camagick.service.ca_owner import Owner, Terms
+from camagick.service.ca_owner import Owner
 from camagick.service.ca_pv import UNDEFINED, make
 from camagick.service.ca_server import Context
 from camagick.tools.ca_values import Form, fit, form_of, labels_of
@@ -23,7 +23,7 @@ from camagick.tools.tasks import first
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from camagick.service.ca import Listener, Update, Wanted
+    from camagick.service.ca import Listener, Terms, Update, Wanted
     from camagick.service.ca_inbox import Rules
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class Host:
         return values
 
     def _made(self, wanted: Wanted) -> Any:
-        form = Form(*wanted.form)
+        form = Form._make(wanted.form)
         channel = self._pvs.get(wanted.name)
         if channel is None:
             labels = tuple(wanted.labels)

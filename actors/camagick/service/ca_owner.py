@@ -6,8 +6,9 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from camagick.service.ca import Terms
 from camagick.service.ca_pv import STALLED
 
 if TYPE_CHECKING:
@@ -16,24 +17,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SHORTEST_S, _LONGEST_S = 0.02, 1.0
-
-
-class Terms(NamedTuple):
-    """How an actor's values are published.
-
-    Attributes
-    ----------
-    writable
-        Whether clients may write them.
-    stale
-        Seconds without a sign of life until they are invalid; 0 for never.
-    most
-        Elements an array has room for; 0 for as many as its first value has.
-    """
-
-    writable: bool = False
-    stale: float = 0.0
-    most: int = 0
 
 
 @dataclass(slots=True, eq=False)

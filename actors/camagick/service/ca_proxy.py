@@ -18,9 +18,7 @@ from camagick.tools.ca_metadata import LASTING, MOMENTARY
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from camagick.service.ca import Listener, Update, Wanted
-    from camagick.service.ca_inbox import Rules
-    from camagick.service.ca_owner import Terms
+    from camagick.service.ca import Listener, Rules, Terms, Update, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +117,8 @@ class Proxy:
     async def publish(self, wanted: Sequence[Wanted], terms: Terms) -> None:
         """Say how values are published; see `camagick.service.ca.Port`."""
         await self._ask("publish", list(wanted), terms)
-        self._published = list(wanted), terms
+        before = self._published[0] if self._published is not None else []
+        self._published = [*before, *wanted], terms
 
     async def post(self, updates: Sequence[Update]) -> list[str]:
         """Publish; see `camagick.service.ca.Port`."""
@@ -233,5 +232,3 @@ class Proxy:
 
 def _kept(value: Any) -> Any:
     return value.copy() if isinstance(value, np.ndarray) else value
-
-

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from camagick.data import Data
 from camagick.errors import BadOption
 from camagick.processor import ProcessorBase, Role
+from camagick.service.ca import Terms, Update, Wanted, connect
 from camagick.tools.ca_declared import NAMES, Declared, declared
-from camagick.tools.ca_images import companions, image_companions
+from camagick.tools.ca_images import Companion, image_companions, shape_companion
 from camagick.tools.ca_values import plain, same
-from camagick.tools.truth import truth
+from camagick.tools.truth import duration, truth, whole
 
 if TYPE_CHECKING:
-    from camagick.service.ca import Port, Update, Wanted
+    from camagick.service.ca import Port
 
 log = logging.getLogger(__name__)
 
@@ -90,41 +91,32 @@ class Processor(ProcessorBase):
             raise BadOption(f"suppress={suppress}: there is only 'same'")
         if stamp not in _STAMPS:
             raise BadOption(f"stamp={stamp}: there is {', '.join(_STAMPS)}")
-        if isinstance(stale, bool) or not isinstance(stale, int | float) or not 0 <= stale < 1e9:
-            raise BadOption(f"stale={stale}: seconds, 0 for never")
-        if isinstance(max, bool) or not isinstance(max, int) or max < 0:
-            raise BadOption(f"max={max}: how many elements an array may have, 0 for the first size")
         self._prefix, self._suffix = prefix or "", suffix or ""
         self._suppress, self._stamp = bool(suppress), stamp
-        self._writable, self._image = truth("writable", writable), truth("image", image)
-        self._stale, self._most = float(stale), max
+        self._image = truth("image", image)
+        self._terms = Terms(
+            truth("writable", writable),
+            duration("stale", stale, "seconds, 0 for never"),
+            whole("max", max, 0, "how many elements an array may have, 0 for the first size"),
+        )
         self._declared = {tag: _declared(tag, text, max) for tag, text in types.items()}
         self._sent: dict[str, Any] = {}
         self._failed: set[str] = set()
+        self._made: set[str] = set()
         self._port: Port | None = None
 
     async def startup(self) -> None:
         """Open the server, and the PVs whose types are given."""
-        from camagick.service import ca
-        from camagick.service.ca_owner import Terms
-
         key = f"sink {self.placement.number}" if self.placement.number else ""
-        self._port = await ca.connect(self.placement.run_dir, key)
-        terms = Terms(self._writable, self._stale, self._most)
-        await self._port.publish(self._wanted(), terms)
-
-    def _wanted(self) -> list[Wanted]:
-        from camagick.service.ca import Wanted
-
-        found = []
+        self._port = await connect(self.placement.run_dir, key)
+        wanted = []
         for tag, one in self._declared.items():
             name = self._name(tag)
-            for companion, value in self._companions(name, one.wide(one.initial), one.shape):
-                shape = declared("int:8" if value.ndim else "int")
-                if shape is not None:
-                    found.append(Wanted.of(companion, shape._replace(initial=value)))
-            found.append(Wanted.of(self._array(name, one.shape), one))
-        return found
+            for companion in self._companions(name, one.wide(one.initial), one.shape):
+                self._made.add(companion.name)
+                wanted.append(Wanted.of(companion.name, companion.declared))
+            wanted.append(Wanted.of(self._array(name, one.shape), one))
+        await self._port.publish(wanted, self._terms)
 
     async def __call__(self, data: Any = None, context: Any = None) -> None:
         """Publish all tags, in order."""
@@ -132,8 +124,8 @@ class Processor(ProcessorBase):
         if self._port is None:
             raise RuntimeError("--to-ioc is used before its startup()")
         tags = [tag for tag in given if not (self._suppress and self._known(tag, given[tag]))]
-        updates = [(tag, update) for tag in tags for update in self._updates(tag, given)]
-        if not updates and not self._stale:
+        updates = [(tag, update) for tag in tags for update in await self._updates(tag, given)]
+        if not updates and not self._terms.stale:
             return
         problems = await self._port.post([update for _, update in updates])
         for (tag, update), problem in zip(updates, problems, strict=True):
@@ -144,30 +136,38 @@ class Processor(ProcessorBase):
                     tag, update.name, problem,
                 )  # fmt: skip
 
-    def _updates(self, tag: str, data: Data) -> list[Update]:
+    async def _updates(self, tag: str, data: Data) -> list[Update]:
         """Return what is to be published for a tag: what describes an image first."""
-        from camagick.service.ca import Update
-
         value, known = data[tag], dict(data.attributes(tag))
         if self._stamp == "now":
             known.pop("timestamp", None)
         name, shape = self._name(tag), getattr(value, "shape", ())
         moment = {"timestamp": known["timestamp"]} if "timestamp" in known else {}
+        number = known.get("unique_id", self.seq)
+        tags = {self._name(other) for other in data}  # a tag goes before what describes another
         found = [
-            Update(companion, one, moment)
-            for companion, one in self._companions(name, value, shape)
-            if not (companion.startswith(self._prefix) and self._is_tag(companion, data))
+            one for one in self._companions(name, value, shape, number) if one.name not in tags
         ]
-        return [*found, Update(self._array(name, shape), value, known)]
+        await self._make(found)
+        updates = [Update(one.name, one.value, moment) for one in found]
+        return [*updates, Update(self._array(name, shape), value, known)]
 
-    def _is_tag(self, name: str, data: Data) -> bool:
-        """Tell whether a companion would have the name of another tag's PV."""
-        return any(self._name(tag) == name for tag in data)
+    async def _make(self, companions: list[Companion]) -> None:
+        """Make the PVs beside an image that are not there yet: their types are known."""
+        new = [one for one in companions if one.name not in self._made]
+        if new and self._port is not None:
+            self._made.update(one.name for one in new)
+            wanted = [Wanted.of(one.name, one.declared) for one in new]
+            await self._port.publish(wanted, self._terms)
 
-    def _companions(self, name: str, value: Any, shape: tuple[int, ...]) -> list[tuple[str, Any]]:
+    def _companions(
+        self, name: str, value: Any, shape: tuple[int, ...], number: int = 0
+    ) -> list[Companion]:
         if len(shape) < 2:
             return []
-        return image_companions(name, value, self.seq) if self._image else companions(name, value)
+        return (
+            image_companions(name, value, number) if self._image else shape_companion(name, value)
+        )
 
     def _array(self, name: str, shape: tuple[int, ...]) -> str:
         return f"{name}:ArrayData" if self._image and len(shape) > 1 else name

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from camagick.data import Data
 from camagick.errors import BadOption
 from camagick.processor import ProcessorBase, Role
+from camagick.service.ca import Rules
+from camagick.service.ca_writes import Writes
 from camagick.tools.ca_declared import Declared, with_initial
-from camagick.tools.truth import truth
+from camagick.tools.truth import truth, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from camagick.service.ca_writes import Writes
 
 _SUPPRESS = ("initial", "same")
 
@@ -57,8 +57,7 @@ class Processor(ProcessorBase):
 
     A spectrum, and a mode to treat it; each ``caput -c`` waits until it is stored::
 
-        caspy --from-ioc spec="spec(zeros:2048)" mode="mode(off|on|auto)" every=1 complete=1 \\
-              --to-hdf5 spectra.h5#{tag}
+        caspy --from-ioc spec="spec(zeros:2048)" mode="mode(off|on)" complete=1 --to-hdf5 s.h5#{tag}
     """
 
     role: Role = "source"
@@ -86,9 +85,7 @@ class Processor(ProcessorBase):
         self._suppress = {word.strip() for word in str(suppress or "").split(",") if word.strip()}
         if not self._suppress.issubset(_SUPPRESS):
             raise BadOption(f"suppress={suppress}: there is {', '.join(_SUPPRESS)}")
-        if not isinstance(queue, int) or isinstance(queue, bool) or queue < 1:
-            raise BadOption(f"queue={queue}: how many writes may wait, 1 or more")
-        self._queue = queue
+        self._queue = whole("queue", queue, 1, "how many writes may wait, 1 or more")
         self._declared: dict[str, tuple[str, Declared]] = {}
         for tag, text in tags.items():
             name, declared = _parsed(str(text))
@@ -99,9 +96,6 @@ class Processor(ProcessorBase):
 
     async def startup(self) -> None:
         """Open the PVs."""
-        from camagick.service.ca import Rules
-        from camagick.service.ca_writes import Writes
-
         rules = Rules(self._every, self._complete, self._queue, "same" in self._suppress)
         first = "initial" not in self._suppress
         self._writes = Writes(self._declared, rules, first=first, ended=self.ended)

@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-#: In the order of areaDetector's DataType_RBV.
+from camagick.tools.ca_declared import Declared
+from camagick.tools.ca_values import Form
+
+#: As areaDetector has them, in the order of their numbers.
 _DATA_TYPES = (
-    "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64",
+    "Int8", "UInt8", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64", "Float32", "Float64",
 )  # fmt: skip
-_MONO, _RGB1, _RGB2, _RGB3 = 0, 2, 3, 4
+_COLOURS = ("Mono", "Bayer", "RGB1", "RGB2", "RGB3", "YUV444", "YUV422", "YUV421")
+#: More dimensions than any image has.
+_DIMENSIONS = 10
 
 
-def companions(name: str, value: Any) -> list[tuple[str, Any]]:
+class Companion(NamedTuple):
+    """A PV beside an image.
+
+    Attributes
+    ----------
+    name, value
+        Its name and value.
+    labels
+        Where it is an enum.
+    """
+
+    name: str
+    value: Any
+    labels: tuple[str, ...] = ()
+
+    @property
+    def declared(self) -> Declared:
+        """What the PV has to be."""
+        if self.labels:
+            return Declared(Form("ENUM", 1), self.value, "int64", (), self.labels)
+        if np.ndim(self.value):
+            form = Form("LONG", _DIMENSIONS)
+            return Declared(form, self.value, "int32", np.shape(self.value))
+        return Declared(Form("LONG", 1), self.value, "int32")
+
+
+def shape_companion(name: str, value: Any) -> list[Companion]:
     """Return ``NAME_shape``: the dimensions, the slowest first, as numpy has them."""
-    return [(f"{name}_shape", np.array(np.shape(value), dtype=np.int32))]
+    return [Companion(f"{name}_shape", np.array(np.shape(value), dtype=np.int32))]
 
 
-def image_companions(name: str, value: Any, number: int) -> list[tuple[str, Any]]:
+def image_companions(name: str, value: Any, number: int) -> list[Companion]:
     """Return the PVs that areaDetector has beside ``ArrayData``, without those for setting.
 
     Parameters
@@ -33,20 +64,25 @@ def image_companions(name: str, value: Any, number: int) -> list[tuple[str, Any]
     """
     shape = np.shape(value)
     sizes = shape[::-1]  # areaDetector counts dimensions from the fastest
+    kinds = [name.lower() for name in _DATA_TYPES]
     dtype = np.asarray(value).dtype.newbyteorder("=").name
-    found: dict[str, Any] = {
-        "NDimensions_RBV": np.int32(len(shape)),
+    kind = kinds.index(dtype) if dtype in kinds else len(kinds) - 1
+    found = {
+        "NDimensions_RBV": len(shape),
         "Dimensions_RBV": np.array(sizes, dtype=np.int32),
-        **{f"ArraySize{axis}_RBV": np.int32((*sizes, 0, 0, 0)[axis]) for axis in range(3)},
-        "ArraySize_RBV": np.int32(np.size(value)),
-        "ColorMode_RBV": np.int32(_colour(shape)),
-        "DataType_RBV": np.int32(_DATA_TYPES.index(dtype) if dtype in _DATA_TYPES else 9),
-        "UniqueId_RBV": np.int32(number & 0x7FFFFFFF),
+        **{f"ArraySize{axis}_RBV": (*sizes, 0, 0, 0)[axis] for axis in range(3)},
+        "ArraySize_RBV": int(np.size(value)),
+        "UniqueId_RBV": number & 0x7FFFFFFF,
     }
-    return [(f"{name}:{key}", one) for key, one in found.items()]
+    return [
+        *(Companion(f"{name}:{key}", one) for key, one in found.items()),
+        Companion(f"{name}:ColorMode_RBV", _colour(shape), _COLOURS),
+        Companion(f"{name}:DataType_RBV", kind, _DATA_TYPES),
+    ]
 
 
 def _colour(shape: tuple[int, ...]) -> int:
     if len(shape) != 3 or 3 not in shape:
-        return _MONO
-    return (_RGB3, _RGB2, _RGB1)[max(axis for axis in range(3) if shape[axis] == 3)]
+        return _COLOURS.index("Mono")
+    # Which one depends on where the colours stand: last, in the middle, or first.
+    return _COLOURS.index(("RGB3", "RGB2", "RGB1")[max(n for n in range(3) if shape[n] == 3)])

@@ -22,10 +22,11 @@ from camagick.errors import CamagickError
 from camagick.flow.chain import Processor as Chain
 from camagick.processor import Placement
 from camagick.service import ca_wire
-from camagick.service.ca import Port, Update, connect
+from camagick.service.ca import Port, Rules, Update, Wanted, Write, connect
 from camagick.sink.epics import Processor as EpicsSink
 from camagick.sink.ioc import Processor as IocSink
 from camagick.source.ioc import Processor as IocSource
+from camagick.tools.ca_declared import with_initial
 from camagick.walk import leaves
 from tests.servers import ioc as servers
 from tests.servers.ioc import caget, camonitor, caput, full, until
@@ -308,11 +309,12 @@ def test_the_service_may_be_killed(ca: dict[str, str], service: Service) -> None
             written: list[Any] = []
             arrived = asyncio.Event()
 
-            def listen(name: str, value: Any) -> None:
-                written.append((name, value))
+            def listen(write: Write) -> None:
+                written.append((write.name, write.value))
                 arrived.set()
 
-            await server.add("kept", 3, listen)
+            kept = Wanted.of("kept", with_initial("3"))
+            assert await server.receive([kept], Rules(), listen) == [3]
             await server.post([Update("n", 1)])
             service.stop(signal.SIGKILL)
             service.start()

@@ -114,7 +114,7 @@ def test_one_error_per_tag_and_the_rest_goes_on(
 
 def test_suppress_same_and_a_clients_put(ca: dict[str, str]) -> None:
     async def run() -> list[str]:
-        async with running(suppress="same") as sink:
+        async with running(suppress="same", writable=1) as sink:
             await sink({"a": 1.0})
             with camonitor(ca, "a") as monitor:
                 await asyncio.to_thread(until, lambda: len(monitor.lines()) == 1)
@@ -161,7 +161,7 @@ def test_softioc_to_ioc_with_all_that_is_known(
             assert (await get(ca, "-a", "R:TEST_x")).split()[-2:] == ["HIGH", "MINOR"]
             shown = (await get(ca, "-d", "DBR_CTRL_DOUBLE", "R:TEST_x")).split()
             assert shown[shown.index("Units:") + 1] == "mm"
-            assert (await get(ca, "-t", "R:TEST_s", "R:TEST_e")).split() == ["blue", "2"]
+            assert (await get(ca, "-t", "R:TEST_s", "R:TEST_e")).split() == ["blue", "two"]
             assert await get(ca, "-t", "R:TEST_x.VAL") == "12"
         finally:
             running.cancel()
