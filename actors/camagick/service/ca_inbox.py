@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 #: Most bytes that wait in one inbox, where there is more than one write.
 BYTES = 256 << 20
-#: Serial numbers go up over all servers of a run: a new one begins at the time.
-_serials = itertools.count(time.time_ns() // 1000)
 
 
 class Write(NamedTuple):
@@ -79,6 +77,8 @@ class Inbox:
         self._writes: OrderedDict[int, Write] = OrderedDict()
         self._newest: dict[str, int] = {}
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        # They go up over all servers of a run: the next one begins at a later time.
+        self._serials = itertools.count(time.time_ns() // 1000)
         self._bytes = 0
         self._overruns = 0
 
@@ -111,7 +111,7 @@ class Inbox:
 
     def put(self, name: str, value: Any, timestamp: float) -> asyncio.Future[None] | None:
         """Take a write; return what is done when the actor is, None where nobody waits for it."""
-        write = Write(next(_serials), name, value, timestamp, self._overruns)
+        write = Write(next(self._serials), name, value, timestamp, self._overruns)
         if not self.rules.every and name in self._newest:
             self._forget(self._newest[name])
         self._newest[name] = write.serial

@@ -37,6 +37,12 @@ _CLASSES = {
 }
 _VALUE = caproto.SubscriptionType.DBE_VALUE | caproto.SubscriptionType.DBE_LOG
 _ALARM, _PROPERTY = caproto.SubscriptionType.DBE_ALARM, caproto.SubscriptionType.DBE_PROPERTY
+#: Text has no limits and no units: by the protocol, these types say no more than STS_STRING, which
+#: caproto does not know.
+_AS_SENT = {
+    caproto.ChannelType.GR_STRING: caproto.ChannelType.STS_STRING,
+    caproto.ChannelType.CTRL_STRING: caproto.ChannelType.STS_STRING,
+}
 #: Of a PV that nobody has given a value, and of one whose pipe has come to a halt.
 UNDEFINED = {"severity": 3, "status": 17}
 STALLED = {"severity": 3, "status": 10}
@@ -149,6 +155,10 @@ class Hosted:
         if self.form.kind == "CHAR":
             return np.frombuffer(bytes(value), np.uint8)
         return native(value)
+
+    async def _read(self: Any, data_type: Any) -> Any:
+        metadata, values = await super()._read(_AS_SENT.get(data_type, data_type))  # type: ignore[misc]
+        return metadata, values
 
     async def publish(self: Any, flags: Any) -> None:
         # As caproto's, but a type that this value cannot be converted to (text that is no number)
