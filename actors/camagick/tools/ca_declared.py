@@ -101,7 +101,8 @@ def declared(text: str, most: int = 0) -> Declared | None:
     kind, dtype = _TYPES[match["type"]]
     shape = _shape(match["shape"])
     if kind == "TEXT":
-        return Declared(Form(kind, max(math.prod(shape), TEXT_BYTES, most)), "", dtype)
+        room = math.prod(shape) if shape else TEXT_BYTES
+        return Declared(Form(kind, max(room, most, 2)), "", dtype)
     if kind == "STRING":
         count = math.prod(shape)
         return Declared(Form(kind, count), "" if not shape else [""] * count, dtype, shape)
