@@ -73,7 +73,7 @@ ROWS = (
     Row("longtext", _wave("CHAR", f"{{const:'{LONG_TEXT}'}}", 400), LONG_TEXT, "DBF_CHAR"),
     Row("string", "stringout VAL=blue °C", r"blue \xc2\xb0C", "DBF_STRING"),
     Row("nostring", "stringout VAL=", "", "DBF_STRING"),
-    Row("enum", "mbbo VAL=2;ZRST=off;ONST=on;TWST=auto;TWSV=MINOR", "auto", "DBF_ENUM",
+    Row("states", "mbbo VAL=2;ZRST=off;ONST=on;TWST=auto;TWSV=MINOR", "auto", "DBF_ENUM",
         labels=("off", "on", "auto")),
     Row("bit", "bo VAL=1;ZNAM=shut;ONAM=open", "open", "DBF_ENUM", labels=("shut", "open")),
     Row("doubles", _wave("DOUBLE", "[1.5,-2.5e300,3]", 5), "3 1.5 -2.5e+300 3", "DBF_DOUBLE"),
