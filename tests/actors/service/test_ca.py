@@ -303,6 +303,27 @@ def test_order_through_the_service(ca: dict[str, str], service: Service) -> None
     assert asyncio.run(ad_hoc(ca, service.folder, 200)) == in_order(200)
 
 
+def test_a_hundred_pvs_a_hundred_times(ca: dict[str, str], service: Service) -> None:
+    """All of their updates, each once and in order, as one C client sees them."""
+    names, rounds = [f"M:{number:02d}" for number in range(100)], 100
+
+    async def run() -> list[str]:
+        async with port(service.folder) as server:
+            await server.post([Update(name, 0) for name in names])
+            with camonitor(ca, *names) as monitor:
+                await thread(until, lambda: len(monitor.lines()) == len(names))
+                for number in range(1, rounds):
+                    await server.post([Update(name, number) for name in names])
+                await thread(until, lambda: len(monitor.lines()) == len(names) * rounds)
+                return monitor.lines()
+
+    seen: dict[str, list[int]] = {name: [] for name in names}
+    for line in asyncio.run(run()):
+        words = line.split()
+        seen[words[0]].append(int(words[-1]))
+    assert all(values == list(range(rounds)) for values in seen.values())
+
+
 def test_the_service_may_be_killed(ca: dict[str, str], service: Service) -> None:
     async def run() -> None:
         async with port(service.folder) as server:
