@@ -16,6 +16,7 @@ from camagick.errors import BadOption, CamagickError
 from camagick.service.ca_inbox import Inbox
 from camagick.service.ca_owner import Owner
 from camagick.service.ca_pv import UNDEFINED, make
+from camagick.service.ca_relay import Relay
 from camagick.service.ca_server import Context
 from camagick.tools.ca_values import Form, fit, form_of, labels_of
 from camagick.tools.tasks import first
@@ -56,6 +57,9 @@ class Host:
             listening.cancel()
             error = first(self._running.exception() or RuntimeError("it ended at once"))
             raise CamagickError(f"cannot open a Channel Access server: {error}") from error
+        if self._context.interfaces == ["0.0.0.0"]:  # noqa: S104 - compared; others are one's own
+            relay = Relay(self._context.ca_server_port)
+            self._watches["relay"] = asyncio.get_running_loop().create_task(relay.run())
 
     async def stop(self) -> None:
         """Close the server and its connections."""
