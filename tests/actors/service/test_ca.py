@@ -289,6 +289,13 @@ def test_the_service_on_a_bus(ca: dict[str, str], service: Service) -> None:
                 assert dict(await source()) == {"scan": 5, "name": "x"}
             await sink({"a": np.ones((2, 3))})
             assert await thread(caget, ca, "-t", "R:a") == "6 1 1 1 1 1 1"
+            for units in ("mm", "mm", "um"):  # only news travel
+                data = Data({"u": 1.5})
+                data.describe("u", {"units": units, "severity": 2, "timestamp": 1e9})
+                await sink(data)
+                known = await thread(caget, ca, "-d", "DBR_CTRL_DOUBLE", "R:u")
+                assert f"Units:            {units}\n" in known
+                assert "MAJOR" in known
         finally:
             await source.shutdown()
             await sink.shutdown()
