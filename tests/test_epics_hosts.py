@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -96,7 +97,7 @@ def hosts() -> Iterator[Hosts]:
                    ",", "--from-ioc", "set=set(3)", "prefix=R2:", "--to-summary")  # fmt: skip
         made.start(str(ioc.tools() / "softIoc"), "-S", "-d", str(folder / "c.db"))
         for pv in PVS:
-            ioc.until(lambda pv=pv: made.caget(0, pv, "1"), f"{pv} is there")
+            ioc.until(functools.partial(made.caget, 0, pv, "1"), f"{pv} is there")
         yield made
 
 

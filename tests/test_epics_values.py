@@ -83,7 +83,8 @@ def seen(served: dict[str, str]) -> Seen:
     texts, others = (
         [row for row in ROWS if (row.kind == "DBF_CHAR") is it] for it in (True, False)
     )
-    values, exact = {}, {}
+    values: dict[str, str] = {}
+    exact: dict[str, list[str]] = {}
     for rows, how in ((texts, "-S"), (others, "-c")):
         several = [name for _, name in names(rows)]
         lines = ioc.caget(served, "-a", "-g17", how, *several).splitlines()

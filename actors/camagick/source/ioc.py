@@ -9,9 +9,9 @@ from camagick.data import Data
 from camagick.errors import BadOption
 from camagick.processor import ProcessorBase, Role
 from camagick.service.ca import Rules
+from camagick.service.ca_checks import truth, whole
 from camagick.service.ca_writes import Writes
 from camagick.tools.ca_declared import Declared, with_initial
-from camagick.tools.truth import truth, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -165,12 +165,12 @@ def test_arrays_images_and_enums(ca: dict[str, str]) -> None:
             assert (row["mode"], row["note"], row["bytes"].tolist()) == (2, "x" * 299, [7, 255])
             assert row.attributes("mode")["enum_strings"] == ("off", "on", "auto")
             assert abs(row.attributes("spec")["timestamp"] - time.time()) < 60
-            for words in (
+            for bad in (
                 ("-a", "image", "5", "1", "2", "3", "4", "5"),  # not a whole image
                 ("-a", "image", "6", "1", "2", "3", "4", "5", "65536"),  # no uint16
                 ("mode", "3"), ("mode", "open"),
             ):  # fmt: skip
-                assert await put(ca, *words) != 0, words
+                assert await put(ca, *bad) != 0, bad
             assert await waits(source)
             seen = await asyncio.to_thread(caget, ca, "-a", "image", "mode")
             assert "MAJOR" not in seen, "what was refused leaves no alarm"
