@@ -49,7 +49,8 @@ def incoming(
     for one in (target, narrow):
         if one.kind in "iu":
             array = _whole_numbers(array, one)
-    return fit(array.astype(target), form)
+    with np.errstate(over="ignore"):  # what is too large for a FLOAT is infinite there
+        return fit(array.astype(target), form)
 
 
 def _texts(raw: Any) -> list[str]:
