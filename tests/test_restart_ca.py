@@ -76,9 +76,14 @@ def test_a_killed_source_works_on_each_write_once_and_answers_it(
                 if number == 20:
                     titles(process)["ioc.1"].kill()
         assert client.returncode == 0
+        titles(process)["ioc.1"].suspend()  # now nobody takes what is written
+        for number in range(120, 125):
+            assert ioc.tool(ca, "caput", "K:n", str(number)).returncode == 0
+        titles(process)["ioc.1"].kill()
+        ioc.until(lambda: "n: 124\n" in seen.read_text(), "what was held meanwhile")
     finally:
         process.send_signal(signal.SIGINT)
         _, err = rest(process)
     assert process.returncode == 0, err
-    assert err.count('msg="killed by SIGKILL, is started again"') == 1
-    assert seen.read_text().splitlines() == [f"n: {number}" for number in range(120)]
+    assert err.count('msg="killed by SIGKILL, is started again"') == 2
+    assert seen.read_text().splitlines() == [f"n: {number}" for number in range(125)]

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from camagick.data import Data
-from camagick.errors import CamagickError
+from camagick.errors import BadOption, CamagickError
 from camagick.flow.chain import Processor as Chain
 from camagick.processor import Placement
 from camagick.service import ca_wire
@@ -197,6 +197,34 @@ def test_incompatible_subscribers_do_not_disturb(ca: dict[str, str]) -> None:
                 await thread(servers.tool, ca, "caget", "-d", "DBR_DOUBLE", "text")
                 assert await server.post([Update("text", "no number")]) == [""]
                 await thread(until, lambda: "no number" in monitor.lines()[-1])
+
+    asyncio.run(run())
+
+
+def test_a_client_is_told_when_it_may_write(ca: dict[str, str]) -> None:
+    """One processor publishes a PV, then another one wants it to be written."""
+    from caproto import AccessRights
+    from caproto.asyncio.client import Context
+
+    async def run() -> None:
+        written: list[Any] = []
+        async with port() as one, port() as two:
+            await one.post([Update("n", 1)])
+            client = Context()
+            (pv,) = await client.get_pvs("n")
+            await pv.wait_for_connection()
+            channel = pv.channel
+            assert AccessRights.WRITE not in channel.access_rights
+            kept = [Wanted.of("n", with_initial("0"))]
+            assert await two.receive(kept, Rules(), written.append) == [1]
+            await thread(until, lambda: AccessRights.WRITE in channel.access_rights, "the right")
+            await pv.write([5], wait=True, timeout=10)
+            assert [write.value for write in written] == [5]
+            await one.post([Update("n", 6)])
+            assert [write.value for write in written] == [5, 6], "what a pipe writes counts, too"
+            with pytest.raises(BadOption, match="serves it, as LONG, not DOUBLE"):
+                await two.receive([Wanted.of("n", with_initial("0.0"))], Rules(), written.append)
+            await client.disconnect()
 
     asyncio.run(run())
 
