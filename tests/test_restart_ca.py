@@ -65,7 +65,7 @@ def test_a_killed_source_works_on_each_write_once_and_answers_it(
     try:
         ioc.caget(ca, "K:n")
         client = subprocess.Popen(
-            [sys.executable, "-c", AIOCA, "0", "120"], env=ioc.full(ca),
+            [sys.executable, "-c", AIOCA, "0", "60"], env=ioc.full(ca),
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         with client:
@@ -77,13 +77,13 @@ def test_a_killed_source_works_on_each_write_once_and_answers_it(
                     titles(process)["ioc.1"].kill()
         assert client.returncode == 0
         titles(process)["ioc.1"].suspend()  # now nobody takes what is written
-        for number in range(120, 125):
+        for number in range(60, 65):
             assert ioc.tool(ca, "caput", "K:n", str(number)).returncode == 0
         titles(process)["ioc.1"].kill()
-        ioc.until(lambda: "n: 124\n" in seen.read_text(), "what was held meanwhile")
+        ioc.until(lambda: "n: 64\n" in seen.read_text(), "what was held meanwhile")
     finally:
         process.send_signal(signal.SIGINT)
         _, err = rest(process)
     assert process.returncode == 0, err
     assert err.count('msg="killed by SIGKILL, is started again"') == 2
-    assert seen.read_text().splitlines() == [f"n: {number}" for number in range(125)]
+    assert seen.read_text().splitlines() == [f"n: {number}" for number in range(65)]

@@ -195,10 +195,9 @@ def test_images_have_a_shape_and_arrays_grow_up_to_max(ca: dict[str, str]) -> No
         async with running(max=12) as sink:
             for shape in ((2, 3), (3, 4), (1, 2, 2)):
                 await sink({"i": np.zeros(shape), "w": np.ones(shape[0]), "s": 1.5})
-                assert (await get(ca, "-c", "-t", "i_shape")).split() == [
-                    str(len(shape)), *map(str, shape)
-                ]  # fmt: skip
-                assert (await get(ca, "-c", "-t", "i")).split()[0] == str(np.prod(shape))
+                both = (await get(ca, "-c", "-t", "i_shape", "i")).splitlines()
+                assert both[0].split() == [str(len(shape)), *map(str, shape)]
+                assert both[1].split()[0] == str(np.prod(shape))
             await sink({"empty": np.array([]), "j": np.zeros((2, 2)), "j_shape": "of its own"})
             info = (await asyncio.to_thread(servers.tool, ca, "cainfo", "empty")).stdout
             assert "Element count:    12" in info
