@@ -97,6 +97,9 @@ class ProcessorBase:
         Number of the iteration, set before each call; it counts from 0.
     allocate
         Where `empty` gets its arrays from; set by the runtime, None in one process.
+    ended
+        Says how many of its iterations have ended, here and downstream; set by the runtime. None
+        in one process, where the next call says that the one before has.
     requires
         Import names of libraries outside the core that this processor needs.
     extra
@@ -122,6 +125,7 @@ class ProcessorBase:
     shared_by: int = 1
     seq: int = 0
     allocate: Callable[[Any, Any], np.ndarray] | None = None
+    ended: Callable[[], int] | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Give the processor its number; a subclass need not call this class's constructor."""

@@ -54,6 +54,7 @@ class HandOver:
         self.shared = _shared(assignment, self.row)
         if self.shared is not None:
             node.allocate = self.shared.empty
+        node.ended = lambda: self.row.low
         self._write = Writer(wiring, copies=node.keeps_frames, shared=self.shared)
         self._encode = Encoder()
         self._uncommitted = 0

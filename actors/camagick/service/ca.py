@@ -12,42 +12,87 @@ import asyncio
 import contextlib
 import logging
 import os
+import uuid
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-from camagick.errors import CamagickError
-from camagick.service import ca_wire
+from camagick.service.ca_inbox import Rules, Write
 
 if TYPE_CHECKING:
     from camagick.service.ca_host import Host
+    from camagick.tools.ca_declared import Declared
+    from camagick.tools.ca_values import Form
+
+__all__ = ["Listener", "Port", "Rules", "Terms", "Update", "Wanted", "Write", "connect", "serve"]
 
 log = logging.getLogger(__name__)
 
 SOCKET = "ca.sock"
 
-Listener = Callable[[str, Any], None]
+Listener = Callable[[Write], None]
 
 
 class Update(NamedTuple):
-    """A new value of a PV, with what is known about it (units, precision, severity, status)."""
+    """A new value of a PV, with what is known about it (units, timestamp, severity, ...)."""
 
     name: str
     value: Any
     attributes: Mapping[str, Any] = {}
 
 
+class Wanted(NamedTuple):
+    """A PV that is to be there; see `camagick.tools.ca_declared.Declared`."""
+
+    name: str
+    form: Form
+    value: Any
+    labels: Sequence[str] = ()
+    dtype: str = ""
+    whole: int = 0
+
+    @classmethod
+    def of(cls, name: str, declared: Declared) -> Wanted:
+        """Return a PV with that name, as it was declared."""
+        one = declared
+        return cls(name, one.form, one.initial, one.labels, one.dtype, one.whole)
+
+
+class Terms(NamedTuple):
+    """How an actor's values are published.
+
+    Attributes
+    ----------
+    writable
+        Whether clients may write them.
+    stale
+        Seconds without a sign of life until they are invalid; 0 for never.
+    most
+        Elements an array has room for; 0 for as many as its first value has.
+    """
+
+    writable: bool = False
+    stale: float = 0.0
+    most: int = 0
+
+
 class Port(Protocol):
     """What a processor has of the server."""
 
-    async def add(
-        self, name: str, value: Any, listener: Listener, *, refuse_same: bool = False
-    ) -> Any:
-        """Make a PV and return its value, which may be older than this processor.
+    async def receive(
+        self, wanted: Sequence[Wanted], rules: Rules, listener: Listener
+    ) -> list[Any]:
+        """Make PVs that clients write, and return their values, which may be older than this.
 
-        Whoever else writes the PV, the plain function `listener` gets its name and the new value,
-        once per write and in order. With `refuse_same`, clients cannot write what is there.
+        The plain function `listener` gets each write, in order. The server keeps it until `done`,
+        and gives it to the successor of a processor that was killed.
         """
+
+    async def done(self, serial: int) -> None:
+        """Say that all writes up to that one were worked on."""
+
+    async def publish(self, wanted: Sequence[Wanted], terms: Terms) -> None:
+        """Say how values are published, and make the PVs whose types are known."""
 
     async def post(self, updates: Sequence[Update]) -> list[str]:
         """Publish, in order, and return what was wrong with each update ('' for nothing).
@@ -59,13 +104,22 @@ class Port(Protocol):
         """Give the server up; it closes when nobody uses it."""
 
 
-async def connect(run_dir: str) -> Port:
-    """Return a way to the server: of this event loop for '', else of the run with that folder."""
+async def connect(run_dir: str, key: str = "") -> Port:
+    """Return a way to the server.
+
+    Parameters
+    ----------
+    run_dir
+        Folder of the run, '' for the server of this event loop.
+    key
+        Names the actor, whichever process it is; '' for one without predecessors.
+    """
+    key = key or uuid.uuid4().hex
     if not run_dir:
-        return await _Local.open()
+        return await _Local.open(key)
     from camagick.service.ca_proxy import Proxy
 
-    proxy = Proxy(os.path.join(run_dir, SOCKET))
+    proxy = Proxy(os.path.join(run_dir, SOCKET), key)
     await proxy.open()
     return proxy
 
@@ -73,7 +127,7 @@ async def connect(run_dir: str) -> Port:
 if TYPE_CHECKING:
     # By event loop: the server, its users, and what keeps opening and closing apart.
     _Hosts = weakref.WeakKeyDictionary[
-        asyncio.AbstractEventLoop, tuple[Host, set[int], asyncio.Lock]
+        asyncio.AbstractEventLoop, tuple[Host, set[str], asyncio.Lock]
     ]
 
 
@@ -82,18 +136,18 @@ class _Local:
 
     _hosts: ClassVar[_Hosts] = weakref.WeakKeyDictionary()
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, host: Host, key: str) -> None:
+        self._host, self._key = host, key
 
     @classmethod
-    async def open(cls) -> _Local:
+    async def open(cls, key: str) -> _Local:
         from camagick.service.ca_host import Host
 
         loop = asyncio.get_running_loop()
         if loop not in cls._hosts:
             cls._hosts[loop] = Host(), set(), asyncio.Lock()
         host, users, lock = cls._hosts[loop]
-        port = cls(host)
+        port = cls(host, key)
         async with lock:
             if not users:
                 try:
@@ -101,25 +155,32 @@ class _Local:
                 except BaseException:
                     cls._hosts.pop(loop, None)  # the next one tries with a new server
                     raise
-            users.add(id(port))
+            users.add(key)
         return port
 
-    async def add(
-        self, name: str, value: Any, listener: Listener, *, refuse_same: bool = False
-    ) -> Any:
-        return self._host.add(name, value, self, listener, refuse_same=refuse_same)
+    async def receive(
+        self, wanted: Sequence[Wanted], rules: Rules, listener: Listener
+    ) -> list[Any]:
+        return self._host.receive(self._key, wanted, rules, listener)
+
+    async def done(self, serial: int) -> None:
+        self._host.done(self._key, serial)
+
+    async def publish(self, wanted: Sequence[Wanted], terms: Terms) -> None:
+        await self._host.publish(self._key, wanted, terms)
 
     async def post(self, updates: Sequence[Update]) -> list[str]:
-        return await self._host.post(updates, self)
+        return await self._host.post(self._key, updates)
 
     async def close(self) -> None:
         loop = asyncio.get_running_loop()
         entry = self._hosts.get(loop)
-        if entry is None or id(self) not in entry[1]:
+        if entry is None or self._key not in entry[1]:
             return
         host, users, lock = entry
         async with lock:
-            users.discard(id(self))
+            users.discard(self._key)
+            host.leave(self._key)
             if not users:
                 del self._hosts[loop]
                 await host.stop()
@@ -133,6 +194,7 @@ async def serve(run_dir: str) -> None:
     run_dir
         Folder of the run; processors connect to the socket `ca.sock` in it.
     """
+    from camagick.service.ca_actor import Actor
     from camagick.service.ca_host import Host
 
     path = os.path.join(run_dir, SOCKET)
@@ -140,10 +202,10 @@ async def serve(run_dir: str) -> None:
     await host.start()
     try:
         _unlink(path)  # of a server that was killed
-        async with asyncio.TaskGroup() as clients:
+        async with asyncio.TaskGroup() as actors:
 
             def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                clients.create_task(_Client(host, reader, writer).run())
+                actors.create_task(Actor(host, reader, writer).run())
 
             server = await asyncio.start_unix_server(accept, path, limit=1 << 20)
             os.chmod(path, 0o600)
@@ -161,47 +223,3 @@ async def serve(run_dir: str) -> None:
 def _unlink(path: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
-
-
-class _Client:
-    """An actor, as the service sees it."""
-
-    def __init__(
-        self, host: Host, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        self._host, self._reader, self._writer = host, reader, writer
-
-    async def run(self) -> None:
-        """Answer requests, one after the other, until the actor goes."""
-        try:
-            async with contextlib.aclosing(ca_wire.messages(self._reader)) as requests:
-                async for number, verb, *arguments in requests:
-                    self._send("reply", number, *await self._answer(verb, arguments))
-                    await self._writer.drain()
-        except (ConnectionError, ValueError) as error:
-            log.warning('msg="an actor left the CA service" error="%s"', error)
-        except Exception:  # one actor's trouble must not end the service of the others
-            log.exception('msg="CA service gave up an actor"')
-        finally:
-            self._writer.close()
-
-    async def _answer(self, verb: str, arguments: list[Any]) -> tuple[str, Any]:
-        try:
-            if verb == "add":
-                name, value, refuse_same = arguments
-                listener = self._tell
-                made = self._host.add(name, value, self, listener, refuse_same=bool(refuse_same))
-                return "", made
-            if verb == "post":
-                updates = [Update(*update) for update in arguments[0]]
-                return "", await self._host.post(updates, self)
-        except (CamagickError, ValueError, TypeError) as error:
-            return str(error) or type(error).__name__, None
-        return f"the CA service knows no {verb!r}", None
-
-    def _tell(self, name: str, value: Any) -> None:
-        if not self._writer.is_closing():
-            self._send("written", name, value)
-
-    def _send(self, *message: Any) -> None:
-        self._writer.write(ca_wire.pack(message))

@@ -8,114 +8,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from typing import TYPE_CHECKING, Any
 
 import caproto
-import numpy as np
-from caproto import _data as channels
 
 from camagick.errors import BadOption, CamagickError
+from camagick.service.ca_inbox import Inbox
+from camagick.service.ca_owner import Owner
+from camagick.service.ca_pv import UNDEFINED, make
+from camagick.service.ca_relay import Relay
 from camagick.service.ca_server import Context
-from camagick.tools.ca_values import Form, fit, form_of, native, same
+from camagick.tools.ca_values import Form, fit, form_of, labels_of
 from camagick.tools.tasks import first
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from camagick.service.ca import Listener, Update
+    from camagick.service.ca import Listener, Terms, Update, Wanted
+    from camagick.service.ca_inbox import Rules
 
 log = logging.getLogger(__name__)
-
-_TYPES = caproto._dbr._channel_type_by_name  # noqa: SLF001
-_CLASSES = {
-    "DOUBLE": caproto.ChannelDouble,
-    "FLOAT": caproto.ChannelFloat,
-    "LONG": caproto.ChannelInteger,
-    "SHORT": caproto.ChannelShort,
-    "ENUM": caproto.ChannelEnum,
-    "STRING": caproto.ChannelString,
-    "CHAR": caproto.ChannelChar,
-}
-
-
-class _Hosted:
-    """What is added to caproto's PVs: who is told of writes, and updates that break no post."""
-
-    name: str
-    form: Form
-    listener: tuple[object, Listener] | None = None
-    refuse_same = False
-    _client_writes = _refused = False
-
-    async def verify_value(self: Any, data: Any) -> Any:
-        data = await super().verify_value(data)  # type: ignore[misc]
-        if self._client_writes and self.refuse_same and same(data, self.value):
-            self._refused = True
-            raise channels.SkipWrite
-        return data
-
-    async def write_from_dbr(self: Any, *args: Any, **kwargs: Any) -> Any:
-        self._client_writes, self._refused = True, False
-        try:
-            with np.errstate(invalid="raise"):  # a number that does not fit is refused
-                status = await super().write_from_dbr(*args, **kwargs)  # type: ignore[misc]
-        finally:
-            self._client_writes = False
-        if self._refused:
-            return caproto.CAStatus.ECA_PUTFAIL
-        self.tell(None)
-        return status
-
-    def tell(self: Any, writer: object) -> None:
-        """Tell the owner of the PV that somebody else has written it."""
-        if self.listener is not None and self.listener[0] is not writer:
-            self.listener[1](self.name, self.held())
-
-    def held(self: Any) -> Any:
-        value = self.value
-        if self.form.kind == "ENUM" and isinstance(value, str):
-            value = self.get_raw_value(value)
-        if (
-            self.form.kind == "STRING"
-            and self.form.size == 1
-            and not isinstance(value, str | bytes)
-        ):
-            value = value[0]
-        return native(value)
-
-    async def publish(self: Any, flags: Any) -> None:
-        # As caproto's, but a type that this value cannot be converted to (text that is no number)
-        # costs only those who asked for it their update.
-        self._content.clear()
-        for queue, syncs in tuple(self._queues.items()):
-            for sync, types in tuple(syncs.items()):
-                for type_name, specs in tuple(types.items()):
-                    eligible = tuple(spec for spec in specs if self._is_eligible(spec))
-                    if not eligible:
-                        continue
-                    source = self if sync is None else self._snapshots[sync.s][sync.m]
-                    data_type = _TYPES[type_name]
-                    try:
-                        metadata, values = await source._read(data_type)  # noqa: SLF001
-                    except Exception as error:  # noqa: BLE001 - a conversion may raise anything
-                        log.debug(
-                            'msg="no update" pv=%s type=%s error="%s"', self.name, type_name, error
-                        )
-                        continue
-                    await queue.put(
-                        channels.SubscriptionUpdate(eligible, metadata, values, flags, None)
-                    )
-
-
-def _make(name: str, form: Form, value: Any) -> Any:
-    base = _CLASSES[form.kind]
-    options: dict[str, Any] = {"value": value, "max_length": form.size, "string_encoding": "utf-8"}
-    if form.kind == "ENUM":
-        options["enum_strings"] = ("Off", "On")
-    channel = type(f"Hosted{base.__name__}", (_Hosted, base), {})(**options)
-    channel.name, channel.form = name, form
-    return channel
 
 
 class Host:
@@ -125,6 +37,8 @@ class Host:
         self._context = Context({})
         self._running: asyncio.Task[None] | None = None
         self._pvs: dict[str, Any] = {}
+        self._owners: dict[str, Owner] = {}
+        self._watches: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         """Open the server.
@@ -143,75 +57,152 @@ class Host:
             listening.cancel()
             error = first(self._running.exception() or RuntimeError("it ended at once"))
             raise CamagickError(f"cannot open a Channel Access server: {error}") from error
+        if self._context.interfaces == ["0.0.0.0"]:  # noqa: S104 - compared; others are one's own
+            relay = Relay(self._context.ca_server_port)
+            self._watches["relay"] = asyncio.get_running_loop().create_task(relay.run())
 
     async def stop(self) -> None:
         """Close the server and its connections."""
-        if self._running is not None:
-            self._running.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await self._running
+        for owner in tuple(self._owners):
+            self.leave(owner)
+        await asyncio.sleep(0)  # those who wait for a put are told
+        for task in (*self._watches.values(), self._running):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await task
         for circuit in tuple(self._context.all_circuits):
             await circuit.close()
 
-    def add(
-        self, name: str, value: Any, owner: object, listener: Listener, *, refuse_same: bool = False
-    ) -> Any:
-        """Make a PV that `owner` wants to hear of, and return its value.
+    def receive(
+        self, key: str, wanted: Sequence[Wanted], rules: Rules, listener: Listener
+    ) -> list[Any]:
+        """Make PVs that clients write, and return their values.
 
-        A PV that exists already keeps its value: a restarted actor goes on where it was.
+        A PV that exists already keeps its value, and an actor gets what its predecessor was not
+        done with: a restarted one goes on where it was.
+
+        Parameters
+        ----------
+        key
+            Names the actor.
+        wanted
+            The PVs.
+        rules
+            How writes are kept.
+        listener
+            Gets them.
+
+        Raises
+        ------
+        BadOption
+            When there is such a PV of another type.
         """
-        channel = self._pvs.get(name)
-        if channel is None:
-            form = form_of(value)
-            if form is None:
-                raise BadOption(f"{name}: a PV cannot begin with an empty array")
-            channel = self._enter(name, form, value)
-        channel.listener, channel.refuse_same = (owner, listener), refuse_same
-        return channel.held()
+        owner = self._owner(key)
+        if owner.inbox is None:
+            owner.inbox = Inbox(rules)
+        values = []
+        for one in wanted:
+            channel = self._made(one)
+            channel.inbox, channel.dtype, channel.whole = owner.inbox, one.dtype, one.whole
+            if not channel.writable:
+                channel.writable = True
+                self._context.rights_changed(channel)
+            values.append(channel.held())
+        owner.inbox.attach(listener)
+        return values
 
-    def _enter(self, name: str, form: Form, value: Any) -> Any:
-        channel = _make(name, form, fit(value, form))
-        self._pvs[name] = self._context.pvdb[name] = channel
+    def _made(self, wanted: Wanted) -> Any:
+        form = Form._make(wanted.form)
+        channel = self._pvs.get(wanted.name)
+        if channel is None:
+            labels = tuple(wanted.labels)
+            channel = make(wanted.name, form, fit(wanted.value, form, labels), labels)
+            self._pvs[wanted.name] = self._context.pvdb[wanted.name] = channel
+        elif channel.form.kind != form.kind:
+            kinds = f"{channel.form.kind}, not {form.kind}"
+            raise BadOption(f"{wanted.name}: another processor of this run serves it, as {kinds}")
         return channel
 
-    async def post(self, updates: Sequence[Update], owner: object) -> list[str]:
+    async def publish(self, key: str, wanted: Sequence[Wanted], terms: Terms) -> None:
+        """Take note of how an actor publishes, and make the PVs whose types it knows already.
+
+        They have the alarm UDF until they get a value.
+        """
+        owner = self._owner(key)
+        owner.terms = terms
+        for one in wanted:
+            is_new = one.name not in self._pvs
+            channel = self._made(one)
+            if is_new:
+                channel.writable = terms.writable
+                await channel.raise_alarm(UNDEFINED)
+        if terms.stale and key not in self._watches:
+            # Owned by this object: cancelled in stop().
+            self._watches[key] = asyncio.get_running_loop().create_task(owner.watch())
+
+    async def post(self, key: str, updates: Sequence[Update]) -> list[str]:
         """Publish `updates` in order, and return for each what was wrong with it ('' nothing).
 
         A PV that does not exist is made, of the type of its first value. When this returns, the
         monitors of all updates are queued for all clients, in the order of the posts. It waits
-        a little for clients that are behind.
+        a little for clients that are behind. Without updates it is a sign of life.
         """
-        problems = [await self._post(update, owner) for update in updates]
+        owner = self._owner(key)
+        fresh: set[Any] = set()
+        problems = [await self._post(owner, update, fresh) for update in updates]
+        owner.pvs |= fresh
+        await owner.lives(fresh)
         await self._context.room()
         return problems
 
-    async def _post(self, update: Update, owner: object) -> str:
+    async def _post(self, owner: Owner, update: Update, fresh: set[Any]) -> str:
         try:
             channel = self._pvs.get(update.name)
             if channel is None:
-                form = form_of(update.value)
-                if form is None:
-                    return ""  # empty: its size is not known yet
-                channel = self._enter(update.name, form, update.value)
-            value = fit(update.value, channel.form)
-            await channel.write(value, timestamp=time.time(), **_known(update.attributes))
-        except (ValueError, TypeError, caproto.CaprotoError) as error:
+                channel = self._first(owner.terms, update)
+            if channel is None:
+                return ""  # empty: its size is not known yet
+            if channel.inbox is not None and channel.inbox is not owner.inbox:
+                channel.inbox.check()
+            await channel.take(update.value, update.attributes)
+        except (ValueError, TypeError, OverflowError, caproto.CaprotoError) as error:
             return str(error) or type(error).__name__
-        channel.tell(owner)
+        if channel.inbox is not None and channel.inbox is not owner.inbox:
+            channel.tell(channel.timestamp)
+        fresh.add(channel)
         return ""
 
+    def _first(self, terms: Terms, update: Update) -> Any:
+        form = form_of(update.value, update.attributes, terms.most)
+        if form is None:
+            return None
+        labels = labels_of(update.attributes)
+        channel = make(update.name, form, fit(update.value, form, labels), labels)
+        channel.writable = terms.writable
+        self._pvs[update.name] = self._context.pvdb[update.name] = channel
+        return channel
 
-def _known(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    units, precision = attributes.get("units"), attributes.get("precision")
-    if isinstance(units, str):
-        found["units"] = units.encode("latin-1", "replace")[:7].decode("latin-1")
-    if isinstance(precision, int):
-        found["precision"] = precision
-    for key, kind in (("severity", caproto.AlarmSeverity), ("status", caproto.AlarmStatus)):
-        value = attributes.get(key)
-        found[key] = kind(value) if isinstance(value, int) and value in set(kind) else kind(0)
-    return found
+    def done(self, key: str, serial: int) -> None:
+        """Note that an actor is done with all writes up to that one."""
+        inbox = self._owner(key).inbox
+        if inbox is not None:
+            inbox.done(serial)
+
+    def detach(self, key: str, listener: Listener) -> None:
+        """Keep what is there for an actor, as its process has gone."""
+        inbox = self._owner(key).inbox
+        if inbox is not None:
+            inbox.detach(listener)
+
+    def leave(self, key: str) -> None:
+        """Take note that an actor has ended; nobody waits for it any more."""
+        inbox = self._owner(key).inbox
+        if inbox is not None:
+            inbox.end()
+
+    def _owner(self, key: str) -> Owner:
+        return self._owners.setdefault(key, Owner(key))
 
 
 def _quieten() -> None:

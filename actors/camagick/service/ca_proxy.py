@@ -12,11 +12,13 @@ import numpy as np
 
 from camagick.errors import CamagickError
 from camagick.service import ca_wire
+from camagick.service.ca_inbox import Write
+from camagick.tools.ca_metadata import LASTING, MOMENTARY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from camagick.service.ca import Listener, Update
+    from camagick.service.ca import Listener, Rules, Terms, Update, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,9 @@ log = logging.getLogger(__name__)
 DEADLINE = 10.0
 #: Bytes that are written at a time.
 PIECE = 1 << 18
+#: What a post says about its value.
+_TRAVELS = (*LASTING, *MOMENTARY)
+_FAREWELL_S = 1.0
 
 
 class Proxy:
@@ -33,19 +38,22 @@ class Proxy:
     ----------
     path
         The unix socket of the service.
+    key
+        Names the actor, whichever process it is.
     """
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, key: str) -> None:
+        self._path, self._key = path, key
         self._writer: asyncio.StreamWriter | None = None
         self._receiving: asyncio.Task[None] | None = None
         self._reviving: asyncio.Task[None] | None = None
         self._closed = False
         self._numbers = itertools.count(1)
         self._replies: dict[int, asyncio.Future[list[Any]]] = {}
-        self._added: dict[str, tuple[Any, bool]] = {}
-        self._listeners: dict[str, Listener] = {}
-        self._posted: dict[str, tuple[Any, ...]] = {}
+        self._listener: Listener | None = None
+        self._received: tuple[dict[str, Wanted], Rules] | None = None
+        self._published: tuple[list[Wanted], Terms] | None = None
+        self._posted: dict[str, tuple[str, Any, dict[str, Any]]] = {}
         self._lock = asyncio.Lock()
 
     async def open(self) -> None:
@@ -69,6 +77,7 @@ class Proxy:
         self._writer = writer
         # Owned by this object: ends with the connection, cancelled in close().
         self._receiving = loop.create_task(self._receive(reader))
+        await self._ask_once("hello", self._key)
 
     async def close(self) -> None:
         """Disconnect."""
@@ -77,6 +86,9 @@ class Proxy:
             self._reviving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._reviving
+        with contextlib.suppress(ConnectionError, CamagickError, TimeoutError):
+            async with asyncio.timeout(_FAREWELL_S):
+                await self._ask_once("bye")
         await self._disconnect()
 
     async def _disconnect(self) -> None:
@@ -89,32 +101,49 @@ class Proxy:
             with contextlib.suppress(ConnectionError):
                 await self._writer.wait_closed()
 
-    async def add(
-        self, name: str, value: Any, listener: Listener, *, refuse_same: bool = False
-    ) -> Any:
-        """Make a PV; see `camagick.service.ca.Port`."""
-        self._listeners[name] = listener
-        made = await self._ask("add", name, value, refuse_same)
-        self._added[name] = (value, refuse_same)
-        return made
+    async def receive(
+        self, wanted: Sequence[Wanted], rules: Rules, listener: Listener
+    ) -> list[Any]:
+        """Make PVs that clients write; see `camagick.service.ca.Port`."""
+        self._listener = listener
+        values = await self._ask("receive", list(wanted), rules)
+        self._received = {one.name: one for one in wanted}, rules
+        return list(values)
+
+    async def done(self, serial: int) -> None:
+        """Say that all writes up to that one were worked on."""
+        await self._ask("done", serial)
+
+    async def publish(self, wanted: Sequence[Wanted], terms: Terms) -> None:
+        """Say how values are published; see `camagick.service.ca.Port`."""
+        await self._ask("publish", list(wanted), terms)
+        before = self._published[0] if self._published is not None else []
+        self._published = [*before, *wanted], terms
 
     async def post(self, updates: Sequence[Update]) -> list[str]:
         """Publish; see `camagick.service.ca.Port`."""
-        sent: list[Any] = []
+        sent: list[tuple[int, Any, dict[str, Any]]] = []
         problems = [""] * len(updates)
         for number, (name, value, attributes) in enumerate(updates):
-            kept = {key: attributes[key] for key in _TRAVELS if key in attributes}
+            known = {key: attributes[key] for key in _TRAVELS if key in attributes}
             problems[number] = ca_wire.problem(value)
             if not problems[number]:
-                sent.append((number, (name, value, kept)))
-        if sent:
-            answers = await self._ask("post", [update for _, update in sent])
-            for (number, _), answer in zip(sent, answers, strict=True):
-                problems[number] = answer
-            # For the next service, if there has to be one; arrays are those of an iteration.
-            for _, (name, value, more) in sent:
-                self._posted[name] = (name, _kept(value), more)
+                sent.append((number, (name, value, self._news(name, known)), known))
+        answers = await self._ask("post", [update for _, update, _ in sent])
+        for (number, (name, value, _), known), answer in zip(sent, answers, strict=True):
+            problems[number] = answer
+            if not answer:
+                # For the next service, if there has to be one; arrays are those of an iteration.
+                self._posted[name] = (name, _kept(value), known)
         return problems
+
+    def _news(self, name: str, known: dict[str, Any]) -> dict[str, Any]:
+        """Return what the service does not know yet; an enum is known by its labels."""
+        before = self._posted.get(name)
+        if before is None or "enum_strings" in known:
+            return known
+        same = all(before[2].get(key) == known.get(key) for key in LASTING)
+        return {key: known[key] for key in MOMENTARY if key in known} if same else known
 
     async def _ask(self, *request: Any) -> Any:
         async with self._lock:  # one at a time: the order of posts is the order of calls
@@ -138,8 +167,11 @@ class Proxy:
         log.warning('msg="CA service lost, connecting again"')
         await self._disconnect()
         await self.open()
-        for name, (value, refuse_same) in self._added.items():
-            await self._ask_once("add", name, value, refuse_same)
+        if self._published is not None:
+            await self._ask_once("publish", *self._published)
+        if self._received is not None:
+            wanted, rules = self._received
+            await self._ask_once("receive", list(wanted.values()), rules)
         if self._posted:
             await self._ask_once("post", list(self._posted.values()))
 
@@ -170,11 +202,13 @@ class Proxy:
                     writer.close()
                 raise
 
-    def _written(self, name: str, value: Any) -> None:
-        if name in self._added:  # for the next service, if there has to be one
-            self._added[name] = (value, self._added[name][1])
-        if name in self._listeners:
-            self._listeners[name](name, value)
+    def _written(self, write: Write) -> None:
+        if self._received is not None and write.name in self._received[0]:
+            # For the next service, if there has to be one.
+            wanted = self._received[0]
+            wanted[write.name] = wanted[write.name]._replace(value=write.value)
+        if self._listener is not None:
+            self._listener(write)
 
     async def _receive(self, reader: asyncio.StreamReader) -> None:
         try:
@@ -184,7 +218,7 @@ class Proxy:
                     if reply is not None and not reply.done():
                         reply.set_result(content[1:])
                 elif kind == "written":
-                    self._written(*content)
+                    self._written(Write(*content))
         except (ConnectionError, ValueError) as error:
             log.debug('msg="CA service lost" error="%s"', error)
         finally:
@@ -198,7 +232,3 @@ class Proxy:
 
 def _kept(value: Any) -> Any:
     return value.copy() if isinstance(value, np.ndarray) else value
-
-
-#: What a post says about its value.
-_TRAVELS = ("units", "precision", "severity", "status")

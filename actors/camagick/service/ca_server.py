@@ -81,6 +81,11 @@ class Circuit(asyncio_server.VirtualCircuit):  # type: ignore[misc]
 
         self.tasks.create(write())
 
+    async def tell(self, response: Any) -> None:
+        """Send something that the client has not asked for."""
+        with contextlib.suppress(common.DisconnectedCircuit):
+            await self.send(response)
+
     async def _on_disconnect(self) -> None:
         # Not caproto's asyncio version: that one awaits the task by which it may be called.
         await common.VirtualCircuit._on_disconnect(self)  # noqa: SLF001
@@ -130,10 +135,23 @@ class Context(asyncio_server.Context):  # type: ignore[misc]
         else:  # a copy: clients come and go
             targets = [(spec, one) for spec in specs for one in tuple(self.subscriptions[spec])]
         for spec, one in targets:
-            if one.circuit.connected:
+            unasked = sub is None and flags and not spec.mask & flags
+            if one.circuit.connected and not unasked:
                 await self._subscription_queue_send(
                     spec, one, metadata=metadata, values=values, flags=flags
                 )
+
+    def rights_changed(self, entry: Any) -> None:
+        """Tell clients that hold a PV already who may do what with it from now on."""
+        for circuit in tuple(self.circuits):
+            for channel in tuple(circuit.circuit.channels.values()):
+                if self.pvdb.get(channel.name) is entry:
+                    rights = entry.check_access(circuit.client_hostname, circuit.client_username)
+                    circuit.tasks.create(
+                        circuit.tell(
+                            caproto.AccessRightsResponse(cid=channel.cid, access_rights=rights)
+                        )
+                    )
 
     async def room(self) -> None:
         """Let the circuits write; wait a little for clients that are behind."""

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-Kind = Literal["DOUBLE", "FLOAT", "LONG", "SHORT", "ENUM", "STRING", "CHAR"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: TEXT is long text in an array of characters, CHAR an array of numbers of 8 bits.
+Kind = Literal["DOUBLE", "FLOAT", "LONG", "SHORT", "CHAR", "ENUM", "STRING", "TEXT"]
 
 #: Bytes of a DBR_STRING that a client sees (the 40th is the terminating NUL).
 STRING_BYTES = 39
 #: What a PV of long text has room for at least.
 TEXT_BYTES = 256
+#: Channel Access knows so many states of an enum, with so many bytes each.
+ENUM_STATES, ENUM_BYTES = 16, 25
 
-_DTYPES: dict[str, np.dtype[Any]] = {
+DTYPES: dict[str, np.dtype[Any]] = {
     "DOUBLE": np.dtype(np.float64),
     "FLOAT": np.dtype(np.float32),
     "LONG": np.dtype(np.int32),
     "SHORT": np.dtype(np.int16),
+    "CHAR": np.dtype(np.uint8),
     "ENUM": np.dtype(np.int16),
 }
 
@@ -30,7 +37,7 @@ class Form(NamedTuple):
     kind
         Its Channel Access type.
     size
-        The most elements (of CHAR: bytes) it can hold.
+        The most elements (of TEXT: bytes) it can hold.
     """
 
     kind: Kind
@@ -51,8 +58,18 @@ def plain(value: Any) -> Any:
     return array.reshape(-1)
 
 
-def form_of(value: Any) -> Form | None:
+def form_of(value: Any, attributes: Mapping[str, Any] | None = None, most: int = 0) -> Form | None:
     """Return what a PV has to be to hold `value`, None for an empty array.
+
+    Parameters
+    ----------
+    value
+        The first value.
+    attributes
+        What is known about it: a whole number with ``enum_strings`` is an enum.
+    most
+        How many elements (of long text: bytes) an array may have later on. With 0, the first
+        value's size is the limit, and an empty array tells nothing.
 
     Raises
     ------
@@ -62,23 +79,40 @@ def form_of(value: Any) -> Form | None:
     flat = plain(value)
     if isinstance(flat, str):
         size = len(flat.encode())
-        return Form("STRING", 1) if size <= STRING_BYTES else Form("CHAR", max(size, TEXT_BYTES))
+        if size <= STRING_BYTES:
+            return Form("STRING", 1)
+        return Form("TEXT", max(size, TEXT_BYTES, most))
     if flat.dtype.kind not in "biufU":
         raise ValueError(f"Channel Access has no type for {_called(value, flat)}")
-    if flat.size == 0:
+    is_array = np.ndim(value) > 0
+    if flat.size == 0 and not most:
         return None
-    return Form(_kind(flat), flat.size)
+    if flat.size == 1 and flat.dtype.kind in "iu" and labels_of(attributes or {}):
+        return Form("ENUM", 1)
+    return Form(_kind(flat, is_array), max(flat.size, most) if is_array else 1)
 
 
-def _kind(flat: np.ndarray[Any, Any]) -> Kind:
+def labels_of(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the labels of an enum, () where there are none or Channel Access cannot hold them."""
+    given = attributes.get("enum_strings")
+    if not isinstance(given, list | tuple) or not all(isinstance(text, str) for text in given):
+        return ()
+    if len(given) > ENUM_STATES or any(len(text.encode()) > ENUM_BYTES for text in given):
+        return ()
+    return tuple(given)
+
+
+def _kind(flat: np.ndarray[Any, Any], is_array: bool) -> Kind:
     dtype = flat.dtype
     if dtype.kind == "U":
         return "STRING"
     if dtype.kind == "f":
         return "FLOAT" if dtype.itemsize <= 4 else "DOUBLE"
     if dtype.kind == "b":
-        return "ENUM" if flat.size == 1 else "SHORT"
-    if dtype.itemsize == 1 or (dtype.kind == "i" and dtype.itemsize == 2):
+        return "SHORT" if flat.size != 1 else "ENUM"
+    if dtype.itemsize == 1:
+        return "CHAR" if is_array and dtype.kind == "u" else "SHORT"
+    if dtype.kind == "i" and dtype.itemsize == 2:
         return "SHORT"
     return "LONG" if _in_range(flat, np.dtype(np.int32)) else "DOUBLE"
 
@@ -90,8 +124,17 @@ def _in_range(flat: np.ndarray[Any, Any], target: np.dtype[Any]) -> bool:
     return bool(int(flat.min()) >= limits.min and int(flat.max()) <= limits.max)
 
 
-def fit(value: Any, form: Form) -> Any:
+def fit(value: Any, form: Form, labels: Sequence[str] = ()) -> Any:
     """Return `value` as a PV of that form takes it: an own copy, flat, of its type.
+
+    Parameters
+    ----------
+    value
+        What is to be published.
+    form
+        Of the PV.
+    labels
+        Of an enum, which takes one of them as well as its number.
 
     Raises
     ------
@@ -99,25 +142,30 @@ def fit(value: Any, form: Form) -> Any:
         When it does not fit without loss.
     """
     flat = plain(value)
-    if form.kind in ("STRING", "CHAR"):
+    if form.kind in ("STRING", "TEXT"):
         return _fit_text(value, flat, form)
+    if form.kind == "ENUM" and isinstance(flat, str) and flat in labels:
+        return list(labels).index(flat)
     if isinstance(flat, str) or flat.dtype.kind not in "biuf":
         raise ValueError(f"the PV holds numbers ({form.kind}), not {_called(value, flat)}")
     if flat.size > form.size:
-        raise ValueError(f"{flat.size} elements are more than the {form.size} the PV began with")
+        raise ValueError(f"{flat.size} elements are more than the {form.size} the PV has room for")
     if form.size == 1 and flat.size == 0:
         raise ValueError("the PV is a scalar, the value is empty")
-    target = _DTYPES[form.kind]
-    if target.kind == "i" and (flat.dtype.kind == "f" or not _in_range(flat, target)):
-        raise ValueError(f"{_called(value, flat)} does not fit a PV that began as {form.kind}")
-    copy = flat.astype(target, copy=True)
+    target = DTYPES[form.kind]
+    if target.kind in "iu" and (flat.dtype.kind == "f" or not _in_range(flat, target)):
+        raise ValueError(f"{_called(value, flat)} does not fit a PV that is {form.kind}")
+    with np.errstate(over="ignore"):  # what is too large for a FLOAT is infinite there
+        copy = flat.astype(target, copy=True)
+    if form.kind == "ENUM" and not 0 <= copy[0] < ENUM_STATES:
+        raise ValueError(f"{copy[0]} is no state of an enum: 0 to {ENUM_STATES - 1}")
     return copy[0].item() if form.size == 1 else copy
 
 
 def _fit_text(value: Any, flat: Any, form: Form) -> Any:
     if not isinstance(flat, str) and form.kind == "STRING" and flat.dtype.kind == "U":
         if flat.size > form.size:
-            raise ValueError(f"{flat.size} texts are more than the {form.size} the PV began with")
+            raise ValueError(f"{flat.size} texts are more than the {form.size} the PV has room for")
         texts = [str(text) for text in flat]
     elif isinstance(flat, str):
         texts = [flat]
@@ -127,7 +175,7 @@ def _fit_text(value: Any, flat: Any, form: Form) -> Any:
     longest = max((len(text.encode()) for text in texts), default=0)
     if longest > room:
         raise ValueError(f"a text of {longest} bytes is longer than the {room} the PV has room for")
-    return texts[0] if form.size == 1 or form.kind == "CHAR" else texts
+    return texts[0] if form.size == 1 or form.kind == "TEXT" else texts
 
 
 def _called(value: Any, flat: Any) -> str:

@@ -18,14 +18,15 @@ import numpy as np
 import pytest
 
 from camagick.data import Data
-from camagick.errors import CamagickError
+from camagick.errors import BadOption, CamagickError
 from camagick.flow.chain import Processor as Chain
 from camagick.processor import Placement
 from camagick.service import ca_wire
-from camagick.service.ca import Port, Update, connect
+from camagick.service.ca import Port, Rules, Update, Wanted, Write, connect
 from camagick.sink.epics import Processor as EpicsSink
 from camagick.sink.ioc import Processor as IocSink
 from camagick.source.ioc import Processor as IocSource
+from camagick.tools.ca_declared import with_initial
 from camagick.walk import leaves
 from tests.servers import ioc as servers
 from tests.servers.ioc import caget, camonitor, caput, full, until
@@ -200,6 +201,34 @@ def test_incompatible_subscribers_do_not_disturb(ca: dict[str, str]) -> None:
     asyncio.run(run())
 
 
+def test_a_client_is_told_when_it_may_write(ca: dict[str, str]) -> None:
+    """One processor publishes a PV, then another one wants it to be written."""
+    from caproto import AccessRights
+    from caproto.asyncio.client import Context
+
+    async def run() -> None:
+        written: list[Any] = []
+        async with port() as one, port() as two:
+            await one.post([Update("n", 1)])
+            client = Context()
+            (pv,) = await client.get_pvs("n")
+            await pv.wait_for_connection()
+            channel = pv.channel
+            assert AccessRights.WRITE not in channel.access_rights
+            kept = [Wanted.of("n", with_initial("0"))]
+            assert await two.receive(kept, Rules(), written.append) == [1]
+            await thread(until, lambda: AccessRights.WRITE in channel.access_rights, "the right")
+            await pv.write([5], wait=True, timeout=10)
+            assert [write.value for write in written] == [5]
+            await one.post([Update("n", 6)])
+            assert [write.value for write in written] == [5, 6], "what a pipe writes counts, too"
+            with pytest.raises(BadOption, match="serves it, as LONG, not DOUBLE"):
+                await two.receive([Wanted.of("n", with_initial("0.0"))], Rules(), written.append)
+            await client.disconnect()
+
+    asyncio.run(run())
+
+
 def test_strangers_packets_do_not_end_the_server(ca: dict[str, str]) -> None:
     async def run() -> None:
         async with port() as server:
@@ -288,6 +317,13 @@ def test_the_service_on_a_bus(ca: dict[str, str], service: Service) -> None:
                 assert dict(await source()) == {"scan": 5, "name": "x"}
             await sink({"a": np.ones((2, 3))})
             assert await thread(caget, ca, "-t", "R:a") == "6 1 1 1 1 1 1"
+            for units in ("mm", "mm", "um"):  # only news travel
+                data = Data({"u": 1.5})
+                data.describe("u", {"units": units, "severity": 2, "timestamp": 1e9})
+                await sink(data)
+                known = await thread(caget, ca, "-d", "DBR_CTRL_DOUBLE", "R:u")
+                assert f"Units:            {units}\n" in known
+                assert "MAJOR" in known
         finally:
             await source.shutdown()
             await sink.shutdown()
@@ -302,17 +338,39 @@ def test_order_through_the_service(ca: dict[str, str], service: Service) -> None
     assert asyncio.run(ad_hoc(ca, service.folder, 200)) == in_order(200)
 
 
+def test_all_updates_of_a_hundred_pvs(ca: dict[str, str], service: Service) -> None:
+    """All of their updates, each once and in order, as one C client sees them."""
+    names, rounds = [f"M:{number:02d}" for number in range(100)], 50
+
+    async def run() -> list[str]:
+        async with port(service.folder) as server:
+            await server.post([Update(name, 0) for name in names])
+            with camonitor(ca, *names) as monitor:
+                await thread(until, lambda: len(monitor.lines()) == len(names))
+                for number in range(1, rounds):
+                    await server.post([Update(name, number) for name in names])
+                await thread(until, lambda: len(monitor.lines()) == len(names) * rounds)
+                return monitor.lines()
+
+    seen: dict[str, list[int]] = {name: [] for name in names}
+    for line in asyncio.run(run()):
+        words = line.split()
+        seen[words[0]].append(int(words[-1]))
+    assert all(values == list(range(rounds)) for values in seen.values())
+
+
 def test_the_service_may_be_killed(ca: dict[str, str], service: Service) -> None:
     async def run() -> None:
         async with port(service.folder) as server:
             written: list[Any] = []
             arrived = asyncio.Event()
 
-            def listen(name: str, value: Any) -> None:
-                written.append((name, value))
+            def listen(write: Write) -> None:
+                written.append((write.name, write.value))
                 arrived.set()
 
-            await server.add("kept", 3, listen)
+            kept = Wanted.of("kept", with_initial("3"))
+            assert await server.receive([kept], Rules(), listen) == [3]
             await server.post([Update("n", 1)])
             service.stop(signal.SIGKILL)
             service.start()

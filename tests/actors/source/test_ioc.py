@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -143,6 +144,92 @@ def test_a_bad_put_harms_nobody(ca: dict[str, str]) -> None:
     asyncio.run(run())
 
 
+def test_arrays_images_and_enums(ca: dict[str, str]) -> None:
+    async def run() -> None:
+        async with running(
+            spec="spec(ones:4)", image="image(uint16:2x3)", mode="mode(off|on|auto)",
+            note="note(text:300)", bytes="bytes(uint8:3)", suppress="initial",
+        ) as source:  # fmt: skip
+            for words in (
+                ("-a", "spec", "3", "1.5", "nan", "-inf"),
+                ("-a", "image", "6", "1", "2", "3", "4", "5", "65535"),
+                ("mode", "auto"),
+                ("-S", "note", "x" * 299),
+                ("-a", "bytes", "2", "7", "255"),
+            ):
+                assert await put(ca, *words) == 0, words
+            row = await source()
+            np.testing.assert_array_equal(row["spec"], [1.5, np.nan, -np.inf])
+            assert (row["image"].dtype, row["image"].shape) == (np.uint16, (2, 3))
+            assert row["image"].tolist() == [[1, 2, 3], [4, 5, 65535]]
+            assert (row["mode"], row["note"], row["bytes"].tolist()) == (2, "x" * 299, [7, 255])
+            assert row.attributes("mode")["enum_strings"] == ("off", "on", "auto")
+            assert abs(row.attributes("spec")["timestamp"] - time.time()) < 60
+            for bad in (
+                ("-a", "image", "5", "1", "2", "3", "4", "5"),  # not a whole image
+                ("-a", "image", "6", "1", "2", "3", "4", "5", "65536"),  # no uint16
+                ("mode", "3"), ("mode", "open"),
+            ):  # fmt: skip
+                assert await put(ca, *bad) != 0, bad
+            assert await waits(source)
+            seen = await asyncio.to_thread(caget, ca, "-a", "image", "mode")
+            assert "MAJOR" not in seen, "what was refused leaves no alarm"
+
+    asyncio.run(run())
+
+
+def test_every_write_is_an_iteration_and_too_many_are_refused(
+    ca: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        async with running(
+            n="n(0)", other="other(5)", every=1, queue=6, suppress="initial"
+        ) as source:
+            codes = [await put(ca, "n", str(number)) for number in range(1, 10)]
+            assert codes == [0] * 6 + [1] * 3
+            assert source.figures() == {"queued": 6, "merged": 0, "overruns": 3}
+            assert [(await source())["n"] for _ in range(6)] == [1, 2, 3, 4, 5, 6]
+            assert await waits(source)
+            assert await put(ca, "n", "10") == 0
+            assert dict(await source()) == {"n": 10, "other": 5}
+
+    asyncio.run(run())
+    assert caplog.text.count("the queue is full (said once)") == 1
+
+
+def test_merged_writes_are_counted(ca: dict[str, str]) -> None:
+    async def run() -> None:
+        async with running(n="n(0)", other="other(5)", suppress="initial") as source:
+            for words in (("n", "1"), ("other", "2"), ("n", "3")):
+                assert await put(ca, *words) == 0
+            assert dict(await source()) == {"n": 3, "other": 2}
+            assert source.figures()["merged"] == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("every", [0, 1])
+def test_a_put_is_complete_when_its_iteration_has_ended(ca: dict[str, str], every: int) -> None:
+    async def run() -> None:
+        async with (
+            running(n="n(0)", complete=1, every=every, suppress="initial") as source,
+            asyncio.TaskGroup() as group,
+        ):
+            first = group.create_task(put(ca, "n", "1"))
+            assert (await source())["n"] == 1
+            # Others are served meanwhile.
+            assert await asyncio.to_thread(caget, ca, "-t", "n") == "1"
+            assert not first.done(), "its iteration has not ended"
+            second = group.create_task(put(ca, "n", "2"))
+            assert (await source())["n"] == 2  # by this call, the first one has ended
+            assert await first == 0
+            assert not second.done()
+            await source.shutdown()  # before it could say that the second one has ended
+            assert await second != 0
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
     ("kwargs", "text"),
     [
@@ -151,6 +238,12 @@ def test_a_bad_put_harms_nobody(ca: dict[str, str]) -> None:
         ({"a": "x", "hang": "maybe"}, "yes or no"),
         ({"a": "x", "suppress": "all"}, "initial, same"),
         ({"a": "x", "b": "x"}, "two tags"),
+        ({"a": "x(float:0)"}, "1 to"),
+        ({"a": "x(a|b|a)"}, "comes twice"),
+        ({"a": "x(" + "|".join("abcdefghijklmnopq") + ")"}, "17 states"),
+        ({"a": "x(a||b)"}, "needs 1 to 25 bytes"),
+        ({"a": "x", "queue": 0}, "queue=0"),
+        ({"a": "x", "every": "some"}, "every=some: yes or no"),
     ],
 )
 def test_bad_options(kwargs: Any, text: str) -> None:
