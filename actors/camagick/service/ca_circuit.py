@@ -113,6 +113,7 @@ class Circuit(asyncio_client.VirtualCircuitManager):  # type: ignore[misc]
                 _lose(self.subscriptions.pop(number))
         pv.channel_ready.clear()
         pv.circuit_ready.clear()
+        self._search_results.mark_channel_disconnected(pv.name, self.circuit.address)
         await self.context.reconnect([(pv.name, pv.priority)])
 
     async def _listen(self) -> None:

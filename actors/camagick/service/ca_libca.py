@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Seconds between two searches for a PV, and how long they go on; then libca's own pace.
+_EAGER_S, EAGERLY_S = 1.0, 60.0
 #: Seconds to wait for units and limits.
 _FIXED_S = 2.0
 _KINDS: dict[int, Kind] = {
@@ -84,7 +86,7 @@ class _Monitor:
     async def run(self) -> None:
         """Follow the PV until cancelled."""
         while True:
-            await aioca.connect(self._name, timeout=None)
+            await self._connect()
             info = await aioca.cainfo(self._name)
             self._count = info.count
             self._kind = _KINDS.get(info.datatype, "NUMBER")
@@ -105,8 +107,26 @@ class _Monitor:
                 await self._lost.wait()
             finally:
                 subscription.close()
+            self._forget_channel()
             self._once.renewed()
             self._on_change(self._name, False)
+
+    async def _connect(self) -> None:
+        # libca waits for 10 s before it searches for a lost PV, and then ever longer: a channel
+        # that is made anew is searched for at once.
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        while not (await aioca.connect(self._name, timeout=_EAGER_S, throw=False)).ok:
+            if loop.time() - since > EAGERLY_S:
+                await aioca.connect(self._name, timeout=None)
+                return
+            self._forget_channel()
+
+    def _forget_channel(self) -> None:
+        channels = _Context.get_channel_cache()._ChannelCache__channels  # noqa: SLF001
+        channel = channels.pop(self._name, None)
+        if channel is not None:
+            channel._purge()  # noqa: SLF001
 
     async def _read_fixed(self) -> dict[str, Any]:
         """Read what does not come with every event."""

@@ -111,10 +111,14 @@ def lasting(metadata: Any) -> dict[str, Any]:
     )
     for pair in _PAIRS:
         names = (f"lower_{pair}_limit", f"upper_{pair}_limit")
-        limits = {name: float(getattr(metadata, name, math.nan)) for name in names}
+        limits = {name: _number(getattr(metadata, name, math.nan)) for name in names}
         if any(limits.values()):
             found.update((name, limit) for name, limit in limits.items() if math.isfinite(limit))
     return {key: value for key, value in found.items() if value not in ("", ())}
+
+
+def _number(limit: Any) -> float:
+    return float(limit[0]) if isinstance(limit, bytes) else float(limit)  # of a CHAR: one byte
 
 
 def _latin(text: bytes) -> str:

@@ -218,7 +218,8 @@ class Processor(ProcessorBase):
         """Let go of the PVs."""
         if self._background is not None:
             self._background.cancel()
-            await asyncio.wait([self._background])
+            with contextlib.suppress(asyncio.CancelledError, Exception):  # ready() has raised it
+                await self._background
         if self._receiver is not None:
             await self._receiver.close()
         self._receiver = self._background = None
