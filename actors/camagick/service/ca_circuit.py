@@ -12,10 +12,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import caproto
+from caproto._commands import read_from_bytestream  # caproto cuts streams with it, too
 from caproto.asyncio import client as asyncio_client
 
+from camagick.service.ca_stream import Stream
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +28,6 @@ RETRY_S = 0.5
 BEAT_S = 1.0
 #: After so many looks in vain it is asked, and after so many it counts as silent.
 ASK, SILENT = 1, 4
-#: What is read at once. caproto takes 4096 bytes, which are 2000 turns of the loop for 8 MB.
-_CHUNK, _BUFFER = 1 << 16, 1 << 21
 
 
 class Circuit(asyncio_client.VirtualCircuitManager):  # type: ignore[misc]
@@ -51,36 +52,29 @@ class Circuit(asyncio_client.VirtualCircuitManager):  # type: ignore[misc]
             self._tasks.create(self._listen())
 
     async def _transport_receive_loop(self, transport: Any) -> None:
-        transport.reader._limit = _BUFFER  # noqa: SLF001 - open_connection is called by caproto
         received = b""
-        pieces: list[bytes] = []
-        missing = 0
-        while True:
-            with contextlib.suppress(caproto.CaprotoNetworkError):
-                received = await transport.recv(max(_CHUNK, missing))
-            self.last_tcp_receipt = time.monotonic()
-            pieces.append(received)
-            missing -= len(received)
-            if received and missing > 0:
-                continue  # a large array: it is put together once, not with every piece
-            commands, missing = self.circuit.recv(*(pieces if received else ()))
-            pieces.clear()
-            await self._greeted.wait()
-            await self._process(commands)
-            if not received:
-                return
-            received = b""
+        with contextlib.suppress(caproto.CaprotoNetworkError):
+            received = await transport.recv()  # a server speaks first
+        stream = Stream(transport.writer, received, self._note) if received else None
+        await self._greeted.wait()
+        while stream is not None and (messages := await stream.messages()):
+            for message in messages:
+                _, command, _ = read_from_bytestream(message, caproto.SERVER)
+                await self._process(command)
+        await self._process(caproto.DISCONNECTED)
+
+    def _note(self) -> None:
+        self.last_tcp_receipt = time.monotonic()
 
     async def _command_queue_loop(self) -> None:
         self._greeted.set()  # caproto begins this when answers may be looked at
 
-    async def _process(self, commands: Iterable[Any]) -> None:
-        for command in commands:
-            try:
-                await self._process_command(command)
-            except Exception as error:  # noqa: BLE001 - a bad message must not end the connection
-                log.warning('msg="a message of the server is left out: %s"', error)
-                log.debug("details", exc_info=error)
+    async def _process(self, command: Any) -> None:
+        try:
+            await self._process_command(command)
+        except Exception as error:  # noqa: BLE001 - a bad message must not end the connection
+            log.warning('msg="a message of the server is left out: %s"', error)
+            log.debug("details", exc_info=error)
 
     async def _process_command(self, command: Any) -> None:
         if isinstance(command, caproto.EventAddResponse):

@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import caproto
+import numpy as np
 
 from camagick.service.ca_client import Client
 from camagick.service.ca_reading import Once, Reading, lasting
@@ -167,10 +168,14 @@ class Monitor:
             **self._fixed,
         }
         labels = self._fixed.get("enum_strings", ())
-        # Characters would stay where they were received, with all that came with them.
-        data = event.data.copy() if kind == "CHAR" else event.data
-        reading = Reading(
-            self._form.value(kind, data, channel.native_data_count, labels), known
-        )
+        value = self._form.value(kind, _native(event.data), channel.native_data_count, labels)
+        reading = Reading(value, known)
         if self._once.is_new(reading):
             self._on_event(self._name, reading)
+
+
+def _native(data: Any) -> Any:
+    """Return numbers in native byte order; they are turned around in the message, which is ours."""
+    if not isinstance(data, np.ndarray) or data.dtype.isnative:
+        return data
+    return data.byteswap(inplace=True).view(data.dtype.newbyteorder("="))

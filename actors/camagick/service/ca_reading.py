@@ -57,8 +57,8 @@ class Form(NamedTuple):
         kind
             Of the PV.
         raw
-            Strings as a sequence of bytes, anything else as an array of one dimension: in foreign
-            byte order, or in memory that may be kept.
+            Strings as a sequence of bytes, anything else as an array of one dimension in native
+            byte order, and in memory that may be kept.
         count
             How many elements the PV can hold; with 1 it is a scalar.
         labels
@@ -74,8 +74,6 @@ class Form(NamedTuple):
             if self.enum == "text":
                 return _labels(array, labels, count)
             array = array.astype(np.int32)
-        else:
-            array = array.astype(array.dtype.newbyteorder("="), copy=False)
         return array[0] if count == 1 and array.size else array
 
     def _is_text(self, count: int) -> bool:
