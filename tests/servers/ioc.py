@@ -190,13 +190,11 @@ class SoftIoc:
         self.env, self._folder = dict(env), folder
         self._db = folder / "softioc.db"
         self._db.write_text(db + '\nrecord(bo, "$(P)up") { field(VAL, "1") field(PINI, "YES") }\n')
-        self.options: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        words = ["-S", "-m", f"P={self.PREFIX}", "-d", str(self._db)]
-        command = [str(tools() / "softIoc"), *self.options, *words]
+        command = [str(tools() / "softIoc"), "-S", "-m", f"P={self.PREFIX}", "-d", str(self._db)]
         with (self._folder / "softioc.log").open("wb") as log:
             self.process = subprocess.Popen(
                 command, env=full(self.env), stdin=subprocess.DEVNULL, stdout=log, stderr=log
