@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Seconds between two iterations of a record, as its field SCAN wants them.
-KHZ, HZ100 = ".001 second", ".01 second"
+KHZ, HZ100, HZ20 = ".001 second", ".01 second", ".05 second"
 
 #: `count` counts at 1 kHz while `go` is 1.
 COUNTER = f"""
@@ -25,8 +25,8 @@ record(calc, "$(P)count") {{ field(INPA, "$(P)count NPP") field(INPB, "$(P)go NP
 RAMP = 10_000
 
 
-def images(size: int) -> str:
-    """Return the database of a waveform that changes at 100 Hz while `go` is 1.
+def images(size: int, scan: str) -> str:
+    """Return the database of a waveform that changes at a rate while `go` is 1.
 
     `image` are `size` doubles, of which the first is the number of the image (`frame`), if `ramp`
     was filled with 0, 1, 2, ... before, 10 000 doubles more.
@@ -35,7 +35,7 @@ def images(size: int) -> str:
 record(bo, "$(P)go") {{ field(VAL, "0") field(PINI, "YES") }}
 record(waveform, "$(P)ramp") {{ field(FTVL, "DOUBLE") field(NELM, "{size + RAMP}") }}
 record(calcout, "$(P)frame") {{ field(INPA, "$(P)frame NPP") field(CALC, "A+1")
-    field(SDIS, "$(P)go NPP") field(DISV, "0") field(SCAN, "{HZ100}")
+    field(SDIS, "$(P)go NPP") field(DISV, "0") field(SCAN, "{scan}")
     field(OUT, "$(P)image.INDX PP") }}
 record(subArray, "$(P)image") {{ field(FTVL, "DOUBLE") field(MALM, "{size + RAMP}")
     field(NELM, "{size}") field(INP, "$(P)ramp NPP") }}
@@ -43,7 +43,7 @@ record(subArray, "$(P)image") {{ field(FTVL, "DOUBLE") field(MALM, "{size + RAMP
 
 
 class FastIoc(SoftIoc):
-    """A C IOC whose records know two more scan periods, with its shell.
+    """A C IOC whose records know three more scan periods, with its shell.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class FastIoc(SoftIoc):
         super().__init__(env, db, folder)
         known = (tools().parents[1] / "dbd/softIoc.dbd").read_text()
         last = next(line for line in known.splitlines() if '".1 second"' in line)
-        more = f'{last}\nchoice(menuScan_01, "{HZ100}")\nchoice(menuScan_001, "{KHZ}")'
+        more = f'{last}\nchoice(menuScan_05, "{HZ20}")\nchoice(menuScan_01, "{HZ100}")\nchoice(menuScan_001, "{KHZ}")'
         dbd = folder / "fast.dbd"
         dbd.write_text(known.replace(last, more))
         self._log = folder / "softioc.log"
@@ -100,7 +100,7 @@ class FastIoc(SoftIoc):
             return log.read()
 
     def thrown_away(self, name: str) -> int:
-        """Return how many events of a PV it has replaced by newer ones, for slow clients."""
+        """Return how many events of a scalar it has replaced by newer ones, for slow clients."""
         text = self.ask(f"dbel {self.PREFIX}{name} 3\necho all-said", "all-said\n")
         return sum(map(int, re.findall(r"discarded by replacement=(\d+)", text)))
 

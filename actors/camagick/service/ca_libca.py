@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import aioca
 import numpy as np
 from aioca._catools import _Context
-from epicscorelibs.ca import dbr
+from epicscorelibs.ca import cadef, dbr
 
 from camagick.service.ca_reading import Once, Reading, lasting
 
@@ -33,6 +33,13 @@ _KINDS: dict[int, Kind] = {
     dbr.DBR_ENUM: "ENUM",
 }
 _EVENTS = aioca.DBE_VALUE | aioca.DBE_ALARM
+
+
+@cadef.exception_handler  # type: ignore[untyped-decorator] # ctypes
+def _on_exception(args: Any) -> None:
+    """Keep libca from printing several lines about each lost connection: others say that."""
+
+
 #: Receivers of this process that are open: they share libca's one context.
 _open: set[LibcaReceiver] = set()
 
@@ -53,6 +60,8 @@ class LibcaReceiver:
     async def open(self, names: Sequence[str]) -> None:
         """Begin to search for PVs; this waits for none of them."""
         self._names = names
+        _Context.get_channel_cache()  # makes libca's context
+        cadef.ca_add_exception_event(_on_exception, None)
         _open.add(self)
         for name in names:
             await aioca.connect(name, wait=False)
