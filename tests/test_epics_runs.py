@@ -42,7 +42,9 @@ class Run:
         command = [*through, *CASPY, "-stats", str(self._stats), *words]
         kept = {"XDG_RUNTIME_DIR": os.environ["XDG_RUNTIME_DIR"]}
         with self._err.open("w") as err, self._out.open("w") as out:
-            self.process = subprocess.Popen(command, env={**full(env), **kept}, stdout=out, stderr=err)
+            self.process = subprocess.Popen(
+                command, env={**full(env), **kept}, stdout=out, stderr=err
+            )
 
     def counts(self, actor: str = "epics.1") -> dict[str, Any]:
         """Return the newest figures of an actor."""
@@ -119,9 +121,7 @@ def test_every_update_is_stored_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("receiver", ["caproto", "libca"])
-def test_a_minute_at_1_khz(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, receiver: str
-) -> None:
+def test_a_minute_at_1_khz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, receiver: str) -> None:
     monkeypatch.chdir(tmp_path)
     record_counter(tmp_path, 60.0, receiver)
 

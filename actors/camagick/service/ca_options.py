@@ -10,7 +10,16 @@ from camagick.service.ca_queues import Bounds
 from camagick.service.ca_reading import Form
 from camagick.service.ca_trigger import Guide
 
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_UNITS = {
+    "": 1,
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+}
 _CHAR, _ENUM = ("auto", "text", "bytes"), ("number", "text")
 _YES, _NO = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
 MODES = ("every", "sloppy", "hasty", "thorough", "continuous", "guided", "clustered")

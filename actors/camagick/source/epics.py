@@ -133,9 +133,7 @@ class Processor(ProcessorBase):
         self._trigger, self._wait = self._make_trigger()
         self._deadline = loop.time() + self._timeout
         self._taken = loop.time()
-        self._watch = Watch(
-            self._names(), self._trigger.newest, self._timeout, strict=self._strict
-        )
+        self._watch = Watch(self._names(), self._trigger.newest, self._timeout, strict=self._strict)
         self._receiver = ca_receivers.make(self._receives, self._form)
         await self._receiver.open(self._names())
         # Owned by this object: cancelled in shutdown(), its failure is raised by ready().
