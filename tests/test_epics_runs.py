@@ -12,7 +12,8 @@ import subprocess
 import sys
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
 import h5py
 import numpy as np
@@ -66,7 +67,7 @@ class Run:
         self.process.send_signal(signal.SIGINT)
         assert self.process.wait(DEADLINE_S) == 0, self.log
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -139,17 +140,19 @@ def test_what_is_left_out_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """A pipe that is slower than its PV: what is stored and what is counted are all there was."""
     monkeypatch.chdir(tmp_path)
     words = ["mode=every", "queue=40", "--pace", "Hz=300", "--to-hdf5", "n.h5#n", "--to-summary"]
-    with fast(COUNTER, tmp_path) as ioc:
-        with Run(ioc.env, tmp_path, "--from-epics", "n=TEST:count", *words) as run:
-            until(lambda: run.out, "the value at the start")
-            ioc.put("go", 1)
-            until(lambda: len(run.out) > 300, "values")
-            ioc.put("go", 0)
-            last = ioc.settled("count")
-            until(lambda: run.counts().get("queued") == 0, "an empty queue")
-            assert ioc.thrown_away("count") == 0
-            run.stop()
-            counts = run.counts()
+    with (
+        fast(COUNTER, tmp_path) as ioc,
+        Run(ioc.env, tmp_path, "--from-epics", "n=TEST:count", *words) as run,
+    ):
+        until(lambda: run.out, "the value at the start")
+        ioc.put("go", 1)
+        until(lambda: len(run.out) > 300, "values")
+        ioc.put("go", 0)
+        last = ioc.settled("count")
+        until(lambda: run.counts().get("queued") == 0, "an empty queue")
+        assert ioc.thrown_away("count") == 0
+        run.stop()
+        counts = run.counts()
     with h5py.File(tmp_path / "n.h5") as file:
         numbers = file["n"][...]
     assert counts["missed"] > 100
@@ -232,10 +235,14 @@ def test_an_ioc_is_killed_again_and_again(
         assert max(delays) < 2.0
 
 
+def is_lost(source: Source, times: int) -> bool:
+    return source.figures()["disconnects"] == times
+
+
 async def killed(
     ioc: FastIoc, times: int, receiver: str, caplog: pytest.LogCaptureFixture
 ) -> tuple[list[int], list[float]]:
-    """Kill an IOC and start it again; return what a source says, and how long it takes each time."""
+    """Kill an IOC and start it; return what a source says, and how long it takes each time."""
     source = Source("TEST:count", mode="every", receiver=receiver)
     await source.startup()
     seen: list[int] = []
@@ -243,15 +250,13 @@ async def killed(
 
     async def go_on(count: int) -> None:
         async with asyncio.timeout(30):
-            for _ in range(count):
-                seen.append(int((await source())["TEST_count"]))
+            seen.extend([int((await source())["TEST_count"]) for _ in range(count)])
 
     try:
         await go_on(100)
         for _ in range(times):
             ioc.kill()
-            while source.figures()["disconnects"] == len(delays):
-                await asyncio.sleep(0.01)
+            await asyncio.to_thread(until, partial(is_lost, source, len(delays) + 1))
             await go_on(int(source.figures()["queued"]))
             started = time.monotonic()
             await asyncio.to_thread(ioc.start)
@@ -286,7 +291,7 @@ class Network:
         name = uuid.uuid4().hex[:6]
         self.ioc, self.client = f"cs{name}", f"cc{name}"
 
-    def __enter__(self) -> Network:
+    def __enter__(self) -> Self:
         for space in (self.ioc, self.client):
             _ip("netns", "add", space)
             _ip("-n", space, "link", "set", "dev", "lo", "up")

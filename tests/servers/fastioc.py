@@ -59,9 +59,10 @@ class FastIoc(SoftIoc):
         super().__init__(env, db, folder)
         known = (tools().parents[1] / "dbd/softIoc.dbd").read_text()
         last = next(line for line in known.splitlines() if '".1 second"' in line)
-        more = f'{last}\nchoice(menuScan_05, "{HZ20}")\nchoice(menuScan_01, "{HZ100}")\nchoice(menuScan_001, "{KHZ}")'
+        scans = {"menuScan_05": HZ20, "menuScan_01": HZ100, "menuScan_001": KHZ}
+        more = "\n".join(f'choice({name}, "{text}")' for name, text in scans.items())
         dbd = folder / "fast.dbd"
-        dbd.write_text(known.replace(last, more))
+        dbd.write_text(known.replace(last, f"{last}\n{more}"))
         self._log = folder / "softioc.log"
         words = ["-D", str(dbd), "-m", f"P={self.PREFIX}", "-d", str(self._db)]
         self._command = [*through, str(tools() / "softIoc"), *words]

@@ -72,7 +72,7 @@ class Circuit(asyncio_client.VirtualCircuitManager):  # type: ignore[misc]
     async def _process(self, command: Any) -> None:
         try:
             await self._process_command(command)
-        except Exception as error:  # noqa: BLE001 - a bad message must not end the connection
+        except Exception as error:  # a bad message must not end the connection
             log.warning('msg="a message of the server is left out: %s"', error)
             log.debug("details", exc_info=error)
 

@@ -90,7 +90,8 @@ class _Monitor:
         self._once = Once()
         self._lost = asyncio.Event()
         self._fixed: dict[str, Any] = {}
-        self._count, self._kind = 1, "NUMBER"
+        self._count = 1
+        self._kind: Kind = "NUMBER"
 
     async def run(self) -> None:
         """Follow the PV until cancelled."""

@@ -67,8 +67,8 @@ class Processor(ProcessorBase):
         What may wait in the modes ``every`` and ``clustered``: events, bytes, or both. Where the
         pipe is slower than the PVs for long, the oldest give way, and are counted (``missed``).
     char : str, default auto
-        CHAR waveforms: ``text``, ``bytes`` (an array of uint8), or ``auto``: text where the PV holds
-        at most 4096 characters.
+        CHAR waveforms: ``text``, ``bytes`` (an array of uint8), or ``auto``: text where the PV
+        holds at most 4096 characters.
     enum : str, default number
         Enums: ``number``, or ``text`` for the label.
     receiver : str, default caproto

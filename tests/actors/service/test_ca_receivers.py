@@ -18,7 +18,6 @@ from tests.servers.ioc import SoftIoc, ca_env, free_port, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
-    from pathlib import Path
 
 DB = """
 record(longout, "$(P)n") { field(VAL, "0") field(PINI, "YES") }

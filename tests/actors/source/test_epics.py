@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,10 @@ async def running(*args: Any, alone: bool = True, **kwargs: Any) -> AsyncIterato
 
 async def put(ioc: SoftIoc, name: str, *values: Any) -> None:
     await asyncio.to_thread(ioc.put, name, *values)
+
+
+def has_come(newest: Mapping[str, Any], number: int) -> bool:
+    return bool(newest["TEST:n"].value == number)
 
 
 async def quiet(source: Processor, seconds: float = 0.4) -> bool:
@@ -407,8 +412,8 @@ def test_overruns_are_counted_and_said_once(
             for end in (5, 10):
                 for number in range(end - 4, end + 1):
                     await put(ioc, "n", number)
-                while source._trigger.newest["TEST:n"].value != end:
-                    await asyncio.sleep(0.01)
+                newest = source._trigger.newest
+                await asyncio.to_thread(until, partial(has_come, newest, end))
                 seen += [int((await source())["TEST_n"]) for _ in range(2)]
             assert source.figures()["missed"] == 6
             return seen
