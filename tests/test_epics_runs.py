@@ -201,9 +201,6 @@ def test_a_minute_of_large_waveforms(
     assert numbers[-1] == made
     assert (np.diff(numbers) >= 0).all(), "out of order"  # an IOC sends what is there by then
     assert len(run.log) == (1 if counts["missed"] else 0), run.log
-    if rate == HZ20:
-        assert stored == made
-        assert numbers.tolist() == list(range(made + 1))
 
 
 @pytest.mark.parametrize(

@@ -65,13 +65,13 @@ class FastIoc(SoftIoc):
         dbd.write_text(known.replace(last, f"{last}\n{more}"))
         self._log = folder / "softioc.log"
         words = ["-D", str(dbd), "-m", f"P={self.PREFIX}", "-d", str(self._db)]
-        self._command = [*through, str(tools() / "softIoc"), *words]
+        self.command = [*through, str(tools() / "softIoc"), *words]
 
     def start(self) -> None:
         """Start it, and wait until its shell answers."""
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                self._command, env=full(self.env), stdin=subprocess.PIPE, stdout=log, stderr=log
+                self.command, env=full(self.env), stdin=subprocess.PIPE, stdout=log, stderr=log
             )
         self.ask("echo started", "started")
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,7 +15,11 @@ from camagick.data import Data
 from camagick.errors import BadOption
 from camagick.sink.epics import Processor
 from tests.servers import ioc as servers
+from tests.servers.fastioc import FastIoc
 from tests.servers.ioc import SoftIoc, ca_env, caget, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Fixtures
 ca = servers.ca
@@ -150,6 +154,30 @@ def test_who_does_not_wait_goes_on_at_once(ioc: SoftIoc) -> None:
             assert caget(ioc.env, "-t", "TEST:done") == "1"
 
     asyncio.run(run())
+
+
+@pytest.mark.errors_expected
+def test_who_may_not_write_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "acf").write_text("ASG(DEFAULT) { RULE(1, READ) }")
+    with ca_env() as env:
+        server = FastIoc(env, DB, tmp_path)
+        server.command += ["-a", str(tmp_path / "acf")]
+        server.start()
+        for key, value in env.items():
+            monkeypatch.setenv(key, value)
+
+        async def run() -> None:
+            async with running(x="TEST:x", timeout=20.0) as sink:
+                await sink({"x": 1.5})
+                assert dict(sink.figures()) == {"written": 0, "missed": 1}
+
+        try:
+            asyncio.run(run())
+        finally:
+            server.kill()
+    assert 'pv=TEST:x tag=x value=1.5 reason="the server lets nobody write it"' in caplog.text
 
 
 def test_bad_options() -> None:
