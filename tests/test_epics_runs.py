@@ -222,7 +222,12 @@ def test_an_ioc_is_killed_again_and_again(
             monkeypatch.setenv(key, value)
         seen, delays = asyncio.run(killed(ioc, times, receiver, caplog))
     print(f"{receiver}: back after", " ".join(f"{delay:.2f}" for delay in delays), "s")
-    breaks = [place for place, step in enumerate(np.diff(seen), 1) if step != 1]
+    breaks: list[int] = []
+    for place, step in enumerate(np.diff(seen), 1):
+        # An IOC may leave out what happens between the first value of a subscription and its begin.
+        late = step > 1 and place - 1 in (0, *breaks)
+        if step != 1 and not late:
+            breaks.append(place)
     assert len(breaks) == times, [seen[place - 2 : place + 2] for place in breaks]
     said = [record.getMessage() for record in caplog.records]
     assert said == [
