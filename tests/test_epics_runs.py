@@ -21,6 +21,7 @@ import pytest
 
 from camagick.sink.epics import Processor as Sink
 from camagick.source.epics import Processor as Source
+from tests.chaos import titles
 from tests.servers.fastioc import COUNTER, HZ20, HZ100, RAMP, FastIoc, images
 from tests.servers.ioc import ca_env, full, until
 
@@ -204,9 +205,13 @@ def test_a_minute_of_large_waveforms(
 
 
 @pytest.mark.parametrize(
-    "times", [2, pytest.param(10, marks=[pytest.mark.long, pytest.mark.timeout(300)])]
+    ("receiver", "times"),
+    [
+        ("caproto", 2),
+        pytest.param("caproto", 10, marks=[pytest.mark.long, pytest.mark.timeout(300)]),
+        pytest.param("libca", 10, marks=[pytest.mark.long, pytest.mark.timeout(300)]),
+    ],
 )
-@pytest.mark.parametrize("receiver", ["caproto", "libca"])
 def test_an_ioc_is_killed_again_and_again(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -270,6 +275,21 @@ async def killed(
     finally:
         await source.shutdown()
     return seen, delays
+
+
+def test_a_killed_actor_does_not_repeat_the_last_value(tmp_path: Path) -> None:
+    with fast('record(ao, "$(P)n") { }', tmp_path) as ioc:
+        ioc.put("n", 5)
+        words = ["--from-epics", "n=TEST:n", "mode=every", "--to-summary", "fmt={}"]
+        with Run(ioc.env, tmp_path, *words) as run:
+            until(lambda: run.out, "the value at the start")
+            titles(run.process)["epics.1"].kill()
+            until(lambda: run.log, "a word about it")
+            until(lambda: run.counts().get("restarts"), "another process")
+            ioc.put("n", 6)
+            until(lambda: "6.0" in run.out, "the next value")
+            run.stop()
+    assert run.out == ["5.0", "6.0"]
 
 
 def test_strict_ends_the_run(tmp_path: Path) -> None:

@@ -128,6 +128,10 @@ class Trigger:
         if pv in self.pvs:
             self.fresh.add(pv)
 
+    def learn(self, pv: str, reading: Any) -> None:
+        """Take note of a value that was handed on already: no reason for an iteration."""
+        self.newest[pv] = reading
+
     def pending(self) -> bool:
         """Tell whether there is reason for an iteration."""
         return bool(self.fresh)
@@ -176,6 +180,11 @@ class Guided(Trigger):
         super().event(pv, reading)
         if pv in self._guide.pvs and self._guide.turns(self.newest):
             self._triggered = True
+
+    def learn(self, pv: str, reading: Any) -> None:
+        super().learn(pv, reading)
+        if pv in self._guide.pvs:
+            self._guide.turns(self.newest)
 
     def pending(self) -> bool:
         return self._triggered

@@ -134,7 +134,7 @@ def test_values_and_what_is_known_about_them(softioc_c: Start, receiver: str) ->
 
 def test_every_loses_none(softioc_c: Start, receiver: str) -> None:
     ioc = softioc_c(DB)
-    count = 40
+    count = 15
 
     async def run() -> list[int]:
         async with (
