@@ -157,6 +157,7 @@ class _Monitor:
             "timestamp": seconds + nanoseconds * 1e-9,
             "severity": int(value.severity),
             "status": int(value.status),
+            "source": self._name,
             **self._fixed,
         }
         labels = self._fixed.get("enum_strings", ())

@@ -165,6 +165,7 @@ class Monitor:
             "timestamp": float(meta.timestamp),
             "severity": int(meta.severity),
             "status": int(meta.status),
+            "source": self._name,
             **self._fixed,
         }
         labels = self._fixed.get("enum_strings", ())

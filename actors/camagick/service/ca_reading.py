@@ -26,8 +26,8 @@ class Reading(NamedTuple):
     value
         Text, a numpy scalar, or an array of one dimension in native byte order.
     attributes
-        ``timestamp`` (float, seconds since 1970 UTC), ``severity`` and ``status`` (int), and
-        where the PV has them ``units``, ``precision``, ``enum_strings``, and its limits.
+        ``timestamp`` (float, seconds since 1970 UTC), ``severity`` and ``status`` (int), ``source``
+        (the PV), and where the PV has them ``units``, ``precision``, ``enum_strings``, limits.
     """
 
     value: Any

@@ -48,8 +48,8 @@ class Framer:
             at += size
         if at or size > len(self._buffer):
             rest = self._buffer[at : self._filled]
-            if size > len(self._buffer) or len(self._buffer) > _CHUNK:
-                self._buffer = bytearray(max(size, _CHUNK))
+            if size > len(self._buffer):  # it will fill its buffer, and be given away with it
+                self._buffer = bytearray(size)
             self._buffer[: len(rest)] = rest
             self._filled = len(rest)
         return found

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from camagick.data import Data
 from camagick.processor import ProcessorBase, Role
 from camagick.service import ca_options, ca_receivers
+from camagick.service.ca_modes import trigger_of
 from camagick.service.ca_options import checked_guide, seconds, tagged_pvs
-from camagick.service.ca_queues import Bounds, Clustered, Every, Queued
-from camagick.service.ca_trigger import Continuous, Guided, Hasty, Thorough, Trigger
+from camagick.service.ca_queues import Bounds, Clustered, Queued
+from camagick.service.ca_trigger import Continuous, Trigger
 from camagick.service.ca_watch import Watch
 from camagick.tools.tasks import first
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_DWELL = 0.1
 #: Timestamps up to a day behind the epoch of EPICS, 1990, are none.
 _NO_TIME = 631_152_000.0 + 86_400.0
 
@@ -135,7 +135,14 @@ class Processor(ProcessorBase):
     async def startup(self) -> None:
         """Begin to look for the PVs; none has to be there."""
         loop = asyncio.get_running_loop()
-        self._trigger, self._wait = self._make_trigger()
+        self._trigger, self._wait = trigger_of(
+            self._mode,
+            list(dict.fromkeys(self._tags.values())),
+            guide=self._guide,
+            dwell=self._dwell,
+            bounds=self._bounds,
+            alone=self.placement.alone,
+        )
         self._deadline = loop.time() + self._timeout
         self._taken = loop.time()
         self._watch = Watch(self._names(), self._trigger.newest, self._timeout, strict=self._strict)
@@ -148,23 +155,6 @@ class Processor(ProcessorBase):
     def _names(self) -> list[str]:
         guides = self._guide.pvs if self._guide else []
         return list(dict.fromkeys([*self._tags.values(), *guides]))
-
-    def _make_trigger(self) -> tuple[Trigger, float]:
-        """Return what decides when to go, and the seconds to wait then."""
-        pvs = list(dict.fromkeys(self._tags.values()))
-        wait = self._dwell if self._dwell is not None else (_DWELL if len(pvs) > 1 else 0.0)
-        default = "every" if len(pvs) == 1 and self.placement.alone else "sloppy"
-        mode = self._mode or ("guided" if self._guide else default)
-        if mode == "every":
-            return Every(pvs, self._bounds), 0.0
-        if mode == "clustered":
-            width = _DWELL if self._dwell is None else self._dwell
-            return Clustered(pvs, width, self._bounds), 0.0
-        if mode == "continuous":
-            return Continuous(pvs), _DWELL if self._dwell is None else self._dwell
-        if self._guide is not None:
-            return Guided(pvs, self._guide), wait
-        return {"sloppy": Trigger, "hasty": Hasty, "thorough": Thorough}[mode](pvs), wait
 
     async def ready(self) -> None:
         """Wait until there is reason for an iteration, and until its dwell is over."""
