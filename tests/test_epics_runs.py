@@ -137,25 +137,22 @@ async def fill(name: str, value: Any) -> None:
         await sink.shutdown()
 
 
-def test_what_is_left_out_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipe that is slower than its PV: what is stored and what is counted are all there was."""
-    monkeypatch.chdir(tmp_path)
-    words = ["mode=every", "queue=40", "--pace", "Hz=300", "--to-hdf5", "n.h5#n", "--to-summary"]
+def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
+    """A pipe that is slower than its PV: what comes out and what is counted are all there was."""
+    words = ["mode=every", "queue=40", "--pace", "Hz=300", "--to-summary", "fmt={}"]
     with (
         fast(COUNTER, tmp_path) as ioc,
         Run(ioc.env, tmp_path, "--from-epics", "n=TEST:count", *words) as run,
     ):
         until(lambda: run.out, "the value at the start")
         ioc.put("go", 1)
-        until(lambda: len(run.out) > 300, "values")
+        until(lambda: len(run.out) > 200, "values")
         ioc.put("go", 0)
         last = ioc.settled("count")
-        until(lambda: run.counts().get("queued") == 0, "an empty queue")
+        until(lambda: float(run.out[-1]) == last, "the last value")
         assert ioc.thrown_away("count") == 0
         run.stop()
-        counts = run.counts()
-    with h5py.File(tmp_path / "n.h5") as file:
-        numbers = file["n"][...]
+        counts, numbers = run.counts(), [float(line) for line in run.out]
     assert counts["missed"] > 100
     assert len(numbers) - 1 + counts["missed"] == last  # one is the 0 at the start
     assert (np.diff(numbers) > 0).all()
@@ -180,7 +177,7 @@ def test_a_minute_of_large_waveforms(
         for key, value in ioc.env.items():
             monkeypatch.setenv(key, value)
         asyncio.run(fill("TEST:ramp", np.arange(float(MEGA + RAMP))))
-        ioc.put("image.INDX", 0)
+        ioc.put("image.INDX", 0)  # codespell:ignore
         words = ["--from-epics", "n=TEST:image", f"receiver={receiver}", "--to-hdf5", "n.h5#n"]
         with Run(ioc.env, tmp_path, *words, "--to-summary") as run:
             until(lambda: run.out, "the image at the start")

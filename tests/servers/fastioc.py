@@ -36,7 +36,7 @@ record(bo, "$(P)go") {{ field(VAL, "0") field(PINI, "YES") }}
 record(waveform, "$(P)ramp") {{ field(FTVL, "DOUBLE") field(NELM, "{size + RAMP}") }}
 record(calcout, "$(P)frame") {{ field(INPA, "$(P)frame NPP") field(CALC, "A+1")
     field(SDIS, "$(P)go NPP") field(DISV, "0") field(SCAN, "{scan}")
-    field(OUT, "$(P)image.INDX PP") }}
+    field(OUT, "$(P)image.INDX PP") }}  # codespell:ignore
 record(subArray, "$(P)image") {{ field(FTVL, "DOUBLE") field(MALM, "{size + RAMP}")
     field(NELM, "{size}") field(INP, "$(P)ramp NPP") }}
 """

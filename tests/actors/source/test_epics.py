@@ -122,7 +122,8 @@ def test_values_and_what_is_known_about_them(softioc_c: Start, receiver: str) ->
     known = dict(data.attributes("TEST_x"))
     assert known.pop("timestamp") > 1.7e9
     assert known == {
-        "source": "TEST:x", "severity": 1, "status": 4, "units": "mm", "precision": 3,  # MINOR, HIGH
+        "source": "TEST:x", "severity": 1, "status": 4,  # MINOR, HIGH
+        "units": "mm", "precision": 3,
         "lower_disp_limit": -50.0, "upper_disp_limit": 50.0,
         "lower_ctrl_limit": -20.0, "upper_ctrl_limit": 20.0,
         "upper_warning_limit": 10.0,
