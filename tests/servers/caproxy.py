@@ -13,7 +13,7 @@ import threading
 from typing import Self
 
 _HEADER = struct.Struct(">HHHHII")
-_SEARCH, _CREATE_CHANNEL, _SERVER_DISCONNECT = 6, 18, 27
+_SEARCH, _CREATE_CHANNEL, _CREATE_FAILED, _SERVER_DISCONNECT = 6, 18, 26, 27
 
 
 class CaProxy:
@@ -30,6 +30,8 @@ class CaProxy:
     ----------
     channels
         The numbers that clients have given to the channels of their newest connection.
+    refusals
+        So many of the next channels the client does not get.
     """
 
     def __init__(self, port: int, server: int) -> None:
@@ -44,6 +46,7 @@ class CaProxy:
         self._client: socket.socket | None = None
         self._asker: tuple[str, int] | None = None
         self.channels: list[int] = []
+        self.refusals = 0
         self._thread = threading.Thread(target=self._run, name="ca-proxy")
 
     def __enter__(self) -> Self:
@@ -122,13 +125,23 @@ class CaProxy:
             if one is self._client:
                 self._note(data)
             if data:
-                other.sendall(data)
+                other.sendall(data if one is self._client else self._refused(data))
                 return
         except OSError:
             pass
         for ended in (one, other):
             self._pairs.pop(ended, None)
             ended.close()
+
+    def _refused(self, data: bytes) -> bytes:
+        changed, at = bytearray(data), 0
+        while self.refusals and at + _HEADER.size <= len(data):
+            command, size, *_ = _HEADER.unpack_from(data, at)
+            if command == _CREATE_CHANNEL:
+                self.refusals -= 1
+                struct.pack_into(">H", changed, at, _CREATE_FAILED)
+            at += _HEADER.size + size
+        return bytes(changed)
 
     def _note(self, data: bytes) -> None:
         at = 0

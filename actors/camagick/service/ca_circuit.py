@@ -91,6 +91,8 @@ class Circuit(asyncio_client.VirtualCircuitManager):  # type: ignore[misc]
         await super()._process_command(command)
         if isinstance(command, caproto.ServerDisconnResponse):
             await self._search_again(command.cid)
+        elif isinstance(command, caproto.CreateChFailResponse):
+            self._tasks.create(self._search_later(command.cid))
 
     async def _disconnected(self, *, reconnect: bool = True) -> None:
         if not self.dead.is_set():
@@ -98,9 +100,15 @@ class Circuit(asyncio_client.VirtualCircuitManager):  # type: ignore[misc]
                 _lose(subscription)
         await super()._disconnected(reconnect=reconnect)
 
+    async def _search_later(self, cid: int) -> None:
+        await asyncio.sleep(RETRY_S)
+        await self._search_again(cid)
+
     async def _search_again(self, cid: int) -> None:
-        """Look for a PV that the server, a gateway, has disconnected alone."""
-        pv = self.pvs.pop(cid)
+        """Look for a PV that the server, a gateway, has disconnected alone, or does not have."""
+        pv = self.pvs.pop(cid, None)
+        if pv is None or self.dead.is_set():
+            return
         self.channels.pop(cid, None)
         for number, subscription in list(self.subscriptions.items()):
             if subscription.pv is pv:

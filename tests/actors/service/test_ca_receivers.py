@@ -86,6 +86,8 @@ def test_a_broken_line_repeats_nothing(
 def test_channels_that_a_gateway_takes_away_come_back(
     line: CaProxy, ioc: SoftIoc, receiver: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    line.refusals = 1  # and at first it does not give any
+
     def disturb() -> None:
         line.disconnect_channels()
         until(lambda: "PV connected again" in caplog.text)
