@@ -34,8 +34,10 @@ class Condition(NamedTuple):
     def holds(self, reading: Any) -> bool:
         """Tell whether it is fulfilled by a reading."""
         value = reading.value
+        labels = reading.attributes.get("enum_strings", ())
+        if isinstance(value, str) and not isinstance(self.value, str) and value in labels:
+            value = labels.index(value)
         if isinstance(self.value, str) and not isinstance(value, str):
-            labels = reading.attributes.get("enum_strings", ())
             value = (
                 labels[int(value)] if np.ndim(value) == 0 and value < len(labels) else str(value)
             )

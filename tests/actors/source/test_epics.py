@@ -225,8 +225,12 @@ def test_guided(softioc_c: Start, when: str) -> None:
     ioc = softioc_c(DB)
 
     async def run() -> None:
-        async with running("TEST:x", when=when) as source:
+        async with (
+            running("TEST:x", when=when) as source,
+            running("TEST:mark", "TEST:x", when=when) as asked,
+        ):
             assert dict(await source()) == {"TEST_x": 1.5}  # fulfilled from the start
+            assert dict(await asked()) == {"TEST_mark": 0, "TEST_x": 1.5}
             await put(ioc, "x", 2)
             assert await quiet(source)
             await put(ioc, "mark", 1)
@@ -346,7 +350,8 @@ def test_a_forgotten_subscription_is_renewed(
 
 class _Reading:
     def __init__(self, value: Any, timestamp: float = 0.0) -> None:
-        self.value, self.attributes = value, {"timestamp": timestamp}
+        self.value = value
+        self.attributes: dict[str, Any] = {"timestamp": timestamp}
 
 
 def test_clusters_by_source_time() -> None:
@@ -438,6 +443,14 @@ def test_overruns_are_counted_and_said_once(
 def test_conditions(text: str, value: Any, holds: bool) -> None:
     guide = Guide(text)
     assert guide.turns({guide.pvs[0]: _Reading(value)}) is holds
+
+
+@pytest.mark.parametrize("value", [np.int32(1), "busy"])
+@pytest.mark.parametrize(("text", "holds"), [("P==1", True), ("P==busy", True), ("P<1", False)])
+def test_a_label_is_as_good_as_its_number(text: str, value: Any, holds: bool) -> None:
+    reading = _Reading(value)
+    reading.attributes["enum_strings"] = ("idle", "busy")
+    assert Guide(text).turns({"P": reading}) is holds
 
 
 @pytest.mark.parametrize(
