@@ -112,11 +112,19 @@ class _Monitor:
                 all_updates=True,
                 notify_disconnect=True,
             )
+            properties = aioca.camonitor(
+                self._name,
+                self._take_fixed,
+                events=aioca.DBE_PROPERTY,
+                format=aioca.FORMAT_CTRL,
+                count=1,
+            )
             try:
                 self._on_change(self._name, True)
                 await self._lost.wait()
             finally:
                 subscription.close()
+                properties.close()
             self._forget_channel()
             self._once.renewed()
             self._on_change(self._name, False)
@@ -147,6 +155,9 @@ class _Monitor:
             log.debug('msg="no units" pv=%s error="%s"', self._name, answer)
             return {}
         return lasting(answer)
+
+    def _take_fixed(self, value: Any) -> None:
+        self._fixed = lasting(value)
 
     def _take(self, value: Any) -> None:
         if not value.ok:

@@ -108,16 +108,24 @@ class Monitor:
             self._changed.clear()
             self._fixed = await self._read_fixed()
             if not subscribed:
-                mask = caproto.SubscriptionType.DBE_VALUE | caproto.SubscriptionType.DBE_ALARM
-                # Count 0 asks for as many elements as there are, not for as many as there can be.
-                subscription = self._pv.subscribe(data_type="time", data_count=0, mask=mask)
-                # See ca_circuit: caproto's own way is a long one, and tells of a loss too late.
-                subscription.take, subscription.lost = self._take, self._lost
-                subscription.add_callback(self._event)
+                self._subscribe()
                 subscribed = True
             self._on_change(self._name, True)
             await self._until_lost()
             self._on_change(self._name, False)
+
+    def _subscribe(self) -> None:
+        events = caproto.SubscriptionType
+        # Count 0 asks for as many elements as there are, not for as many as there can be.
+        values = self._pv.subscribe(
+            data_type="time", data_count=0, mask=events.DBE_VALUE | events.DBE_ALARM
+        )
+        # See ca_circuit: caproto's own way is a long one, and tells of a loss too late.
+        values.take, values.lost = self._take, self._lost
+        values.add_callback(self._event)
+        properties = self._pv.subscribe(data_type="control", data_count=1, mask=events.DBE_PROPERTY)
+        properties.take = self._take_fixed
+        properties.add_callback(self._fixed_event)
 
     async def _until_lost(self) -> None:
         """Wait until the connection is gone; see to it that the server sends events meanwhile."""
@@ -151,6 +159,13 @@ class Monitor:
             log.debug('msg="no units" pv=%s error="%s"', self._name, error)
             return {}
         return lasting(answer.metadata)
+
+    async def _fixed_event(self, subscription: Any, event: Any) -> None:
+        self._take_fixed(event)
+
+    def _take_fixed(self, event: Any) -> None:
+        if event.status.severity == caproto.CASeverity.SUCCESS and event.metadata is not None:
+            self._fixed = lasting(event.metadata)
 
     async def _event(self, subscription: Any, event: Any) -> None:
         self._take(event)

@@ -133,6 +133,23 @@ def test_values_and_what_is_known_about_them(softioc_c: Start, receiver: str) ->
     assert raw["TEST_mark"] == "idle"
 
 
+def test_units_may_change(softioc_c: Start, receiver: str) -> None:
+    ioc = softioc_c(DB)
+
+    async def run() -> list[str]:
+        async with running("TEST:x", receiver=receiver) as source:
+            seen: list[str] = []
+            for unit in ("mm", "cm"):
+                await put(ioc, "x.EGU", unit)
+                await put(ioc, "x", len(seen) + 5)
+                while (data := await source())["TEST_x"] != len(seen) + 5:
+                    pass
+                seen.append(data.attributes("TEST_x")["units"])
+            return seen
+
+    assert asyncio.run(run()) == ["mm", "cm"]
+
+
 def test_every_loses_none(softioc_c: Start, receiver: str) -> None:
     ioc = softioc_c(DB)
     count = 15
