@@ -81,7 +81,8 @@ class Circuit(asyncio_client.VirtualCircuitManager):  # type: ignore[misc]
             subscription = self.subscriptions.get(command.subscriptionid)
             take = getattr(subscription, "take", None)
             if take is not None and command.buffers:
-                take(command)
+                if subscription.subscriptionid == command.subscriptionid:  # and not renewed since
+                    take(command)
                 return
         if isinstance(command, caproto.ErrorResponse):  # caproto lets the request time out
             waiting = self.ioids.pop(command.original_request.parameter2, None)

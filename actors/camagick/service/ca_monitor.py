@@ -135,8 +135,10 @@ class Monitor:
                 async with asyncio.timeout(None if self._heard else patience):
                     await self._changed.wait()
                     self._changed.clear()
+                continue  # only who has waited in vain may ask for a second subscription
             if self._heard or not self._pv.channel_ready.is_set():
                 continue
+            self._once.renewed()
             patience *= 2  # a large array on a slow line is no loss
             # A server always says something first. caproto forgets a subscription when the
             # connection breaks just while it is being renewed.

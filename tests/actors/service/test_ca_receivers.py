@@ -115,6 +115,33 @@ def test_a_silent_server_is_noticed_and_nothing_is_lost(
     assert caplog.text.count("PV disconnected") == 1
 
 
+def test_only_who_has_waited_in_vain_subscribes_again(
+    line: CaProxy, ioc: SoftIoc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A late word about the connection is no reason: all would come twice from then on."""
+    from camagick.service.ca_monitor import Monitor
+
+    heard: list[Any] = []
+    monkeypatch.setattr(Monitor, "_take", lambda _, event: heard.append(event))
+
+    async def run() -> None:
+        source: Any = Processor("TEST:n")
+        await source.startup()
+        try:
+            await asyncio.to_thread(until, lambda: heard)
+            monitor = source._receiver._client._kept[0]
+            known = dict(monitor._pv.circuit_manager.subscriptions)
+            for _ in range(5):
+                monitor._changed.set()
+                for _ in range(5):
+                    await asyncio.sleep(0)
+            assert known == monitor._pv.circuit_manager.subscriptions
+        finally:
+            await source.shutdown()
+
+    asyncio.run(run())
+
+
 def test_what_is_said_again_is_left_out() -> None:
     def reading(value: Any, when: float) -> Reading:
         return Reading(value, {"timestamp": when})
