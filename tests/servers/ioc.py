@@ -200,7 +200,8 @@ class SoftIoc:
                 command, env=full(self.env), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         try:
-            caget(self.env, f"{self.PREFIX}up")
+            # Asked for often: a caget that comes too early waits for all of its time.
+            until(lambda: not tool(self.env, "caget", "-w", "0.1", f"{self.PREFIX}up").returncode)
         except BaseException:
             print((self._folder / "softioc.log").read_text())  # shown by pytest when the test fails
             self.kill()

@@ -7,78 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from typing import TYPE_CHECKING, Any
 
 import caproto
 import numpy as np
-from caproto.asyncio import client as asyncio_client
 
+from camagick.service.ca_circuit import Context
 from camagick.tools.ca_values import STRING_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-log = logging.getLogger(__name__)
-
-#: How often missing PVs are searched for while hope is fresh; then caproto's own pace goes on.
-SEARCH_PERIOD, SEARCH_EAGERLY = 1.0, 60.0
-
-
-class _Circuit(asyncio_client.VirtualCircuitManager):  # type: ignore[misc]
-    """A connection that goes back to searching when it cannot be made."""
-
-    async def _connect(self, timeout: float) -> None:  # noqa: ASYNC109 - caproto's signature
-        try:
-            await super()._connect(timeout)
-        except (OSError, caproto.CaprotoError) as error:  # caproto would leave the PV lost for ever
-            log.debug('msg="no connection" server=%s error="%s"', self.circuit.address, error)
-            await asyncio.sleep(SEARCH_PERIOD)
-            await self._disconnected()
-
-    async def _process_command(self, command: Any) -> None:
-        if isinstance(command, caproto.ErrorResponse):  # caproto lets the request time out
-            waiting = self.ioids.pop(command.original_request.parameter2, None)
-            if waiting is not None and waiting.get("event") is not None:
-                waiting["response"] = command
-                waiting["event"].set()
-        await super()._process_command(command)
-
-    async def retire(self) -> None:
-        """End the tasks that caproto leaves behind with a connection."""
-        await self.user_callback_executor.tasks.cancel_all(wait=True)
-        await self._tasks.cancel_all(wait=True)
-
-
-class _Context(asyncio_client.Context):  # type: ignore[misc]
-    def __init__(self) -> None:
-        super().__init__()
-        # A dead connection has callbacks to deliver: it is kept until the next one dies, too.
-        self.retired: list[Any] = []
-
-    def get_circuit_manager(self, address: Any, priority: int) -> Any:
-        manager = self.circuit_managers.get((address, priority))
-        if manager is None or manager.dead.is_set():
-            if manager is not None:
-                for old in self.retired:
-                    self._tasks.create(old.retire())
-                self.retired = [manager]
-            version = self.broadcaster.server_protocol_versions[address]
-            circuit = caproto.VirtualCircuit(
-                our_role=caproto.CLIENT,
-                address=address,
-                priority=priority,
-                protocol_version=version,
-            )
-            manager = self.circuit_managers[address, priority] = _Circuit(self, circuit)
-        return manager
+#: Seconds between two searches for missing PVs: at first, and at most; later caproto's own pace.
+SEARCH_SOON, SEARCH_PERIOD, SEARCH_EAGERLY = 0.1, 1.0, 60.0
 
 
 class Client:
     """A Channel Access client."""
 
     def __init__(self) -> None:
-        self._context = _Context()
+        self._context = Context()
         self._pvs: dict[str, Any] = {}
         self._searching: asyncio.Task[None] | None = None
         self._kept: list[object] = []
@@ -86,6 +34,10 @@ class Client:
     def keep(self, callbacks: object) -> None:
         """Hold what has callbacks until `close`: caproto refers to them only weakly."""
         self._kept.append(callbacks)
+
+    def listen(self, name: str, on_silence: Callable[[bool], None]) -> None:
+        """Let a function be told whether the server of a connected PV can be heard."""
+        self._context.silence[name] = on_silence
 
     async def open(self, names: Iterable[str]) -> None:
         """Begin to search for PVs; this waits for none of them."""
@@ -119,17 +71,43 @@ class Client:
 
     async def _search(self) -> None:
         # caproto doubles its intervals up to 5 s, and a server that has just come back would wait.
-        loop = asyncio.get_running_loop()
-        since = loop.time()
+        loop, lost = asyncio.get_running_loop(), self._context.lost
+        since, pause = loop.time(), SEARCH_SOON
         while True:
-            await asyncio.sleep(SEARCH_PERIOD)
             if not self.missing():
-                since = loop.time()
-            elif loop.time() - since < SEARCH_EAGERLY:
+                lost.clear()
+                await lost.wait()
+            if lost.is_set():
+                lost.clear()
+                since, pause = loop.time(), SEARCH_SOON
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, SEARCH_PERIOD)
+            if self.missing() and loop.time() - since < SEARCH_EAGERLY:
                 self._context.broadcaster._search_now.set()  # noqa: SLF001
 
-    async def put(self, name: str, value: Any, timeout: float) -> None:  # noqa: ASYNC109
-        """Write a PV, and wait until the server says that it is done.
+    def connected(self, name: str) -> bool:
+        """Tell whether a PV is connected."""
+        return bool(self._pvs[name].channel_ready.is_set())
+
+    async def put(
+        self,
+        name: str,
+        value: Any,
+        timeout: float,  # noqa: ASYNC109
+        *,
+        wait: bool = True,
+    ) -> None:
+        """Write a PV.
+
+        Parameters
+        ----------
+        name, value
+            The PV and what it gets.
+        timeout
+            Seconds.
+        wait
+            Whether to wait until the server says that it has done everything that the value
+            leads to; otherwise it is on its way when this returns.
 
         Raises
         ------
@@ -141,12 +119,16 @@ class Client:
         pv = self._pvs[name]
         async with asyncio.timeout(timeout):
             await pv.channel_ready.wait()
+            if pv.access_rights is not None and not pv.access_rights & caproto.AccessRights.WRITE:
+                raise ValueError("the server lets nobody write it")
             data, kind = _outgoing(value, pv.channel)
             try:
-                answer = await pv.write(data, data_type=kind, data_count=len(data), timeout=None)
+                answer = await pv.write(
+                    data, data_type=kind, data_count=len(data), timeout=None, wait=wait
+                )
             except caproto.CaprotoError as error:
                 raise ValueError(str(error)) from error
-        if answer.status.severity != caproto.CASeverity.SUCCESS:
+        if answer is not None and answer.status.severity != caproto.CASeverity.SUCCESS:
             raise ValueError(f"the server refused it ({answer.status.name})")
 
 

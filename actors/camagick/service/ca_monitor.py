@@ -1,4 +1,4 @@
-"""The events of a PV.
+"""Reading PVs through caproto.
 
 Imported only where PVs are used, because it imports caproto.
 """
@@ -8,29 +8,65 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import caproto
 import numpy as np
 
-from camagick.tools.ca_values import same
+from camagick.service.ca_client import Client
+from camagick.service.ca_reading import Once, Reading, lasting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Sequence
 
-    from camagick.service.ca_client import Client
+    from camagick.service.ca_reading import Form, Kind, OnChange, OnEvent
 
 log = logging.getLogger(__name__)
 
 #: Seconds until a subscription that brings nothing at all is renewed.
 PATIENCE = 5.0
+#: Seconds to wait for units and limits.
+_FIXED_S = 2.0
+_KINDS: dict[Any, Kind] = {
+    caproto.ChannelType.STRING: "STRING",
+    caproto.ChannelType.CHAR: "CHAR",
+    caproto.ChannelType.ENUM: "ENUM",
+}
 
 
-class Reading(NamedTuple):
-    """A value of a PV and what is known about it."""
+class CaprotoReceiver:
+    """Reads PVs with caproto's asyncio client.
 
-    value: Any
-    attributes: Mapping[str, Any]
+    Parameters
+    ----------
+    form
+        How values are wanted.
+    """
+
+    def __init__(self, form: Form) -> None:
+        self._form = form
+        self._client: Client | None = None
+        self._names: Sequence[str] = ()
+
+    async def open(self, names: Sequence[str]) -> None:
+        """Begin to search for PVs; this waits for none of them."""
+        self._client, self._names = Client(), names
+        await self._client.open(names)
+
+    async def follow(self, on_event: OnEvent, on_change: OnChange) -> None:
+        """Hand on what the PVs say; see `camagick.service.ca_reading.Receiver`."""
+        if self._client is None:
+            raise RuntimeError("follow() before open()")
+        async with asyncio.TaskGroup() as group:
+            for name in self._names:
+                monitor = Monitor(self._client, name, self._form, on_event, on_change)
+                group.create_task(monitor.run())
+
+    async def close(self) -> None:
+        """Let go of the PVs."""
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
 
 
 class Monitor:
@@ -42,26 +78,26 @@ class Monitor:
         An open client that knows the PV.
     name
         The PV.
+    form
+        How values are wanted.
     on_event
         Plain function that gets the name and each `Reading`, in order.
     on_change
-        Plain function that gets the name and whether the PV is connected now.
+        Plain function that gets the name and whether its server answers from now on.
     """
 
     def __init__(
-        self,
-        client: Client,
-        name: str,
-        on_event: Callable[[str, Reading], None],
-        on_change: Callable[[str, bool], None],
+        self, client: Client, name: str, form: Form, on_event: OnEvent, on_change: OnChange
     ) -> None:
         client.keep(self)
+        client.listen(name, lambda heard: on_change(name, heard))
         self._pv = client[name]
-        self._name, self._on_event, self._on_change = name, on_event, on_change
+        self._name, self._form = name, form
+        self._on_event, self._on_change = on_event, on_change
         self._changed = asyncio.Event()
         self._fixed: dict[str, Any] = {}
-        self._last: Reading | None = None
-        self._again = self._heard = False
+        self._once = Once()
+        self._heard = False
 
     async def run(self) -> None:
         """Follow the PV until cancelled."""
@@ -72,16 +108,24 @@ class Monitor:
             self._changed.clear()
             self._fixed = await self._read_fixed()
             if not subscribed:
-                mask = caproto.SubscriptionType.DBE_VALUE | caproto.SubscriptionType.DBE_ALARM
-                # Count 0 asks for as many elements as there are, not for as many as there can be.
-                self._pv.subscribe(data_type="time", data_count=0, mask=mask).add_callback(
-                    self._event
-                )
+                self._subscribe()
                 subscribed = True
             self._on_change(self._name, True)
             await self._until_lost()
-            self._again = True
             self._on_change(self._name, False)
+
+    def _subscribe(self) -> None:
+        events = caproto.SubscriptionType
+        # Count 0 asks for as many elements as there are, not for as many as there can be.
+        values = self._pv.subscribe(
+            data_type="time", data_count=0, mask=events.DBE_VALUE | events.DBE_ALARM
+        )
+        # See ca_circuit: caproto's own way is a long one, and tells of a loss too late.
+        values.take, values.lost = self._take, self._lost
+        values.add_callback(self._event)
+        properties = self._pv.subscribe(data_type="control", data_count=1, mask=events.DBE_PROPERTY)
+        properties.take = self._take_fixed
+        properties.add_callback(self._fixed_event)
 
     async def _until_lost(self) -> None:
         """Wait until the connection is gone; see to it that the server sends events meanwhile."""
@@ -91,8 +135,10 @@ class Monitor:
                 async with asyncio.timeout(None if self._heard else patience):
                     await self._changed.wait()
                     self._changed.clear()
+                continue  # only who has waited in vain may ask for a second subscription
             if self._heard or not self._pv.channel_ready.is_set():
                 continue
+            self._once.renewed()
             patience *= 2  # a large array on a slow line is no loss
             # A server always says something first. caproto forgets a subscription when the
             # connection breaks just while it is being renewed.
@@ -101,68 +147,53 @@ class Monitor:
                 subscription._subscribe()  # noqa: SLF001
 
     async def _state(self, pv: Any, state: str) -> None:
-        if state == "disconnected":
-            self._again, self._heard = True, False
         self._changed.set()
+
+    def _lost(self) -> None:
+        self._once.renewed()
+        self._heard = False
 
     async def _read_fixed(self) -> dict[str, Any]:
         """Read what does not come with every event."""
         try:
-            answer = await self._pv.read(data_type="control", data_count=1, timeout=2.0)
+            answer = await self._pv.read(data_type="control", data_count=1, timeout=_FIXED_S)
         except (caproto.CaprotoError, OSError, TimeoutError) as error:
             log.debug('msg="no units" pv=%s error="%s"', self._name, error)
             return {}
-        fixed: dict[str, Any] = {}
-        units = getattr(answer.metadata, "units", b"")
-        if units:
-            fixed["units"] = bytes(units).partition(b"\0")[0].decode("latin-1")
-        if hasattr(answer.metadata, "precision"):
-            fixed["precision"] = int(answer.metadata.precision)
-        if hasattr(answer.metadata, "enum_strings"):
-            texts = answer.metadata.enum_strings
-            fixed["enum_strings"] = [
-                bytes(text).partition(b"\0")[0].decode("latin-1") for text in texts
-            ]
-        return {key: value for key, value in fixed.items() if value not in ("", [])}
+        return lasting(answer.metadata)
+
+    async def _fixed_event(self, subscription: Any, event: Any) -> None:
+        self._take_fixed(event)
+
+    def _take_fixed(self, event: Any) -> None:
+        if event.status.severity == caproto.CASeverity.SUCCESS and event.metadata is not None:
+            self._fixed = lasting(event.metadata)
 
     async def _event(self, subscription: Any, event: Any) -> None:
+        self._take(event)
+
+    def _take(self, event: Any) -> None:
         self._heard = True
         if event.status.severity != caproto.CASeverity.SUCCESS or event.metadata is None:
             return
-        meta = event.metadata
-        reading = Reading(
-            _incoming(event.data, self._pv.channel),
-            {
-                "timestamp": float(meta.timestamp),
-                "severity": int(meta.severity),
-                "status": int(meta.status),
-                **self._fixed,
-            },
-        )
-        again, self._again = self._again, False
-        last, self._last = self._last, reading
-        if again and last is not None and _equal(last, reading):
-            return  # what the server says first after a reconnection is known already
-        self._on_event(self._name, reading)
+        meta, channel = event.metadata, self._pv.channel
+        kind = _KINDS.get(channel.native_data_type, "NUMBER")
+        known = {
+            "timestamp": float(meta.timestamp),
+            "severity": int(meta.severity),
+            "status": int(meta.status),
+            "source": self._name,
+            **self._fixed,
+        }
+        labels = self._fixed.get("enum_strings", ())
+        value = self._form.value(kind, _native(event.data), channel.native_data_count, labels)
+        reading = Reading(value, known)
+        if self._once.is_new(reading):
+            self._on_event(self._name, reading)
 
 
-def _equal(one: Reading, other: Reading) -> bool:
-    return one.attributes["timestamp"] == other.attributes["timestamp"] and same(
-        one.value, other.value
-    )
-
-
-def _incoming(data: Any, channel: Any) -> Any:
-    """Return a value as it goes on: native byte order, scalars where the PV is a scalar."""
-    kinds = caproto.ChannelType
-    kind, scalar = channel.native_data_type, channel.native_data_count == 1
-    if kind == kinds.STRING:
-        texts = [bytes(text).partition(b"\0")[0].decode("utf-8", "replace") for text in data]
-        return (texts or [""])[0] if scalar else np.array(texts, dtype=np.str_)
-    if kind == kinds.CHAR and not scalar:
-        return np.asarray(data).tobytes().partition(b"\0")[0].decode("utf-8", "replace")
-    array = np.asarray(data)
-    array = array.astype(
-        np.int32 if kind == kinds.ENUM else array.dtype.newbyteorder("="), copy=True
-    )
-    return array[0] if scalar and array.size else array
+def _native(data: Any) -> Any:
+    """Return numbers in native byte order; they are turned around in the message, which is ours."""
+    if not isinstance(data, np.ndarray) or data.dtype.isnative:
+        return data
+    return data.byteswap(inplace=True).view(data.dtype.newbyteorder("="))

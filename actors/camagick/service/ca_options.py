@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from camagick.errors import BadOption
+from camagick.service.ca_queues import Bounds
+from camagick.service.ca_reading import Form
 from camagick.service.ca_trigger import Guide
 
+_UNITS = {
+    "": 1,
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+}
+_CHAR, _ENUM = ("auto", "text", "bytes"), ("number", "text")
+_YES, _NO = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
 MODES = ("every", "sloppy", "hasty", "thorough", "continuous", "guided", "clustered")
 
 
@@ -21,6 +36,54 @@ def seconds(name: str, value: Any) -> float:
     if isinstance(value, int | float) and value >= 0:
         return float(value)
     raise BadOption(f"{name}={value}: seconds, 0 or more")
+
+
+def truth(name: str, value: Any) -> bool:
+    """Return the value of an option that is yes or no.
+
+    Raises
+    ------
+    BadOption
+        When it is neither.
+    """
+    text = str(value).strip().lower()
+    if text in _YES or text in _NO:
+        return text in _YES
+    raise BadOption(f"{name}={value}: yes or no")
+
+
+def form(char: str, enum: str) -> Form:
+    """Return how values are wanted.
+
+    Raises
+    ------
+    BadOption
+        When there is no such way.
+    """
+    for name, value, known in (("char", char, _CHAR), ("enum", enum, _ENUM)):
+        if value not in known:
+            raise BadOption(f"{name}={value}: there is {', '.join(known)}")
+    return Form(char, enum)
+
+
+def bounds(queue: Any) -> Bounds:
+    """Return how long a queue may be: ``10000``, ``100MB``, or both with a comma between.
+
+    Raises
+    ------
+    BadOption
+        When it is none of these.
+    """
+    found = Bounds()
+    parts = queue if isinstance(queue, list | tuple) else str(queue).split(",")
+    for part in map(str, parts):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:[eE]\d+)?)\s*([a-zA-Z]*)\s*", part)
+        unit = match[2].upper() if match is not None else "?"
+        amount = int(float(match[1]) * _UNITS.get(unit, 0)) if match is not None else 0
+        if amount < 1:
+            raise BadOption(f"queue={queue}: events (10000), bytes (100MB), or both (10000,100MB)")
+        found = found._replace(rows=amount) if not unit else found._replace(size=amount)
+    return found
 
 
 def tagged_pvs(

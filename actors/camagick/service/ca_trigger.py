@@ -34,8 +34,10 @@ class Condition(NamedTuple):
     def holds(self, reading: Any) -> bool:
         """Tell whether it is fulfilled by a reading."""
         value = reading.value
+        labels = reading.attributes.get("enum_strings", ())
+        if isinstance(value, str) and not isinstance(self.value, str) and value in labels:
+            value = labels.index(value)
         if isinstance(self.value, str) and not isinstance(value, str):
-            labels = reading.attributes.get("enum_strings", ())
             value = (
                 labels[int(value)] if np.ndim(value) == 0 and value < len(labels) else str(value)
             )
@@ -128,6 +130,10 @@ class Trigger:
         if pv in self.pvs:
             self.fresh.add(pv)
 
+    def learn(self, pv: str, reading: Any) -> None:
+        """Take note of a value that was handed on already: no reason for an iteration."""
+        self.newest[pv] = reading
+
     def pending(self) -> bool:
         """Tell whether there is reason for an iteration."""
         return bool(self.fresh)
@@ -176,6 +182,11 @@ class Guided(Trigger):
         super().event(pv, reading)
         if pv in self._guide.pvs and self._guide.turns(self.newest):
             self._triggered = True
+
+    def learn(self, pv: str, reading: Any) -> None:
+        super().learn(pv, reading)
+        if pv in self._guide.pvs:
+            self._guide.turns(self.newest)
 
     def pending(self) -> bool:
         return self._triggered

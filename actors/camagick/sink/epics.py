@@ -11,9 +11,11 @@ import numpy as np
 from camagick.data import Data
 from camagick.errors import BadOption
 from camagick.processor import ProcessorBase, Role
-from camagick.service.ca_options import seconds
+from camagick.service.ca_options import seconds, truth
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from camagick.service.ca_client import Client
 
 log = logging.getLogger(__name__)
@@ -26,13 +28,17 @@ class Processor(ProcessorBase):
     """Values written to EPICS process variables (PVs).
 
     All are written at the same time, and the iteration goes on when the IOCs say that they are
-    done. Hands on all tags but the written ones.
+    done: a motor has arrived. Hands on all tags but the written ones.
 
     Parameters
     ----------
     timeout : float, default 2.0
-        Seconds that one iteration waits for a PV at most. What could not be written is an error in
-        the log; the run goes on.
+        Seconds that one iteration waits for a PV at most; while a PV is away, only the first
+        iteration does. What could not be written is an error in the log with PV and value, and is
+        counted (``missed`` in -stats and -top); the run goes on.
+    wait : bool, default True
+        Whether to wait until the IOC has done all that a value leads to. With ``wait=no`` the value
+        is sent, and nobody hears whether the IOC accepts it.
     **tags : str
         Which tag goes to which PV: ``idle=EXAMPLE:mark``.
 
@@ -48,14 +54,16 @@ class Processor(ProcessorBase):
     requires: ClassVar[tuple[str, ...]] = ("caproto",)
     extra: ClassVar[str] = "epics"
 
-    def __init__(self, timeout: float = 2.0, **tags: str) -> None:
+    def __init__(self, timeout: float = 2.0, wait: bool | str = True, **tags: str) -> None:
         if not tags:
             raise BadOption("--to-epics needs a tag and its PV: --to-epics idle=EXAMPLE:mark")
         self._pvs = {tag: str(pv) for tag, pv in tags.items()}
         self._timeout = seconds("timeout", timeout)
+        self._wait = truth("wait", wait)
         self._client: Client | None = None
         self._said: dict[str, tuple[float, int]] = {}
-        self.failures = 0
+        self._away: set[str] = set()
+        self.failures = self.written = 0
 
     async def startup(self) -> None:
         """Begin to look for the PVs; none has to be there."""
@@ -78,14 +86,22 @@ class Processor(ProcessorBase):
     async def _put(self, tag: str, pv: str, value: Any) -> None:
         if self._client is None:
             raise RuntimeError("--to-epics is used before its startup()")
+        if self._client.connected(pv):
+            self._away.discard(pv)
+        elif pv in self._away:  # it was waited for already
+            self._fail(tag, pv, "not connected", value)
+            return
         try:
-            await self._client.put(pv, value, self._timeout)
+            await self._client.put(pv, value, self._timeout, wait=self._wait)
         except TimeoutError:
-            connected = pv not in self._client.missing()
+            connected = self._client.connected(pv)
+            if not connected:
+                self._away.add(pv)
             self._fail(tag, pv, "no answer" if connected else "not connected", value)
         except (ValueError, OSError) as error:
             self._fail(tag, pv, str(error), value)
         else:
+            self.written += 1
             self._said.pop(tag, None)
 
     def _fail(self, tag: str, pv: str, reason: str, value: Any) -> None:
@@ -105,6 +121,10 @@ class Processor(ProcessorBase):
             reason,
             missed,
         )
+
+    def figures(self) -> Mapping[str, int | float]:
+        """Return how many values were written, and how many were not."""
+        return {"written": self.written, "missed": self.failures}
 
     async def shutdown(self) -> None:
         """Let go of the PVs."""

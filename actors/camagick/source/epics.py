@@ -9,26 +9,31 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from camagick.data import Data
 from camagick.processor import ProcessorBase, Role
+from camagick.service import ca_options, ca_receivers
+from camagick.service.ca_modes import trigger_of
 from camagick.service.ca_options import checked_guide, seconds, tagged_pvs
-from camagick.service.ca_queues import Clustered, Every
-from camagick.service.ca_trigger import Continuous, Guided, Hasty, Thorough, Trigger
+from camagick.service.ca_queues import Bounds, Clustered, Queued
+from camagick.service.ca_trigger import Continuous, Trigger
+from camagick.service.ca_watch import Watch
 from camagick.tools.tasks import first
 
 if TYPE_CHECKING:
-    from camagick.service.ca_client import Client
-    from camagick.service.ca_monitor import Reading
+    from collections.abc import Mapping, Sequence
+
+    from camagick.service.ca_reading import Reading, Receiver
 
 log = logging.getLogger(__name__)
 
-_DWELL = 0.1
-_REMIND = 60.0
+#: Timestamps up to a day behind the epoch of EPICS, 1990, are none.
+_NO_TIME = 631_152_000.0 + 86_400.0
 
 
 class Processor(ProcessorBase):
     """Values of EPICS process variables (PVs), as they change.
 
-    Scalars come as numbers, waveforms as arrays, strings and CHAR waveforms as text, enums as their
-    number. Timestamp, alarm severity and status, units and precision come along as attributes.
+    Scalars come as numbers, waveforms as arrays, strings and short CHAR waveforms as text, enums as
+    their number. Timestamp, alarm severity and status, units, precision, limits and the labels of
+    an enum come along as attributes.
 
     Parameters
     ----------
@@ -56,7 +61,21 @@ class Processor(ProcessorBase):
         Seconds to wait after a change for the rest of a set of updates; 0 for one PV, 0.1 for
         several.
     timeout : float, default 5.0
-        Seconds after which a PV that does not answer is named in the log. The run waits on for it.
+        Seconds after which a PV that does not answer is named in the log, and every minute from
+        then on. The run waits on for it.
+    strict : bool, default False
+        Whether a PV that has not answered for `timeout` seconds ends the run, exit code 1.
+    queue : str, default 10000,256MB
+        What may wait in the modes ``every`` and ``clustered``: events, bytes, or both. Where the
+        pipe is slower than the PVs for long, the oldest give way, and are counted (``missed``).
+    char : str, default auto
+        CHAR waveforms: ``text``, ``bytes`` (an array of uint8), or ``auto``: text where the PV
+        holds at most 4096 characters.
+    enum : str, default number
+        Enums: ``number``, or ``text`` for the label.
+    receiver : str, default caproto
+        Which Channel Access client reads: ``caproto``, or ``libca``, that of EPICS Base (extra
+        libca), for many large arrays.
     **tags : str
         PVs under tags of your own, without prefix and suffix: ``img=DET:ArrayData``.
 
@@ -73,6 +92,7 @@ class Processor(ProcessorBase):
 
     role: Role = "source"
     stateful: ClassVar[bool] = True
+    memory = 1
     requires: ClassVar[tuple[str, ...]] = ("caproto",)
     extra: ClassVar[str] = "epics"
 
@@ -86,6 +106,11 @@ class Processor(ProcessorBase):
         when: str = "",
         dwell: float | None = None,
         timeout: float = 5.0,
+        strict: bool | str = False,
+        queue: int | str = "10000,256MB",
+        char: str = "auto",
+        enum: str = "number",
+        receiver: str = "caproto",
         **tags: str,
     ) -> None:
         self._tags = tagged_pvs(pvs, prefix, suffix, tags)
@@ -93,67 +118,68 @@ class Processor(ProcessorBase):
         self._guide = checked_guide(mode, guide, when)
         self._dwell = None if dwell is None else seconds("dwell", dwell)
         self._timeout = seconds("timeout", timeout)
+        self._strict = ca_options.truth("strict", strict)
+        self._bounds: Bounds = ca_options.bounds(queue)
+        self._form = ca_options.form(char, enum)
+        self._receives = ca_receivers.checked(receiver)
         self._trigger = Trigger(())
         self._arrived = asyncio.Event()
         self._since: float | None = None
-        self._changes: dict[str, bool] = {}
-        self._connected: set[str] = set()
-        self._client: Client | None = None
+        self._watch: Watch | None = None
+        self._receiver: Receiver | None = None
         self._background: asyncio.Task[None] | None = None
         self._warned = False
+        self._handed_on: dict[str, float] = {}
+        self._known: dict[str, float] = {}
 
     async def startup(self) -> None:
         """Begin to look for the PVs; none has to be there."""
-        from camagick.service.ca_client import Client
-
         loop = asyncio.get_running_loop()
-        self._trigger, self._wait = self._make_trigger()
+        self._trigger, self._wait = trigger_of(
+            self._mode,
+            list(dict.fromkeys(self._tags.values())),
+            guide=self._guide,
+            dwell=self._dwell,
+            bounds=self._bounds,
+            alone=self.placement.alone,
+        )
         self._deadline = loop.time() + self._timeout
         self._taken = loop.time()
-        self._client = Client()
-        await self._client.open(self._names())
+        self._watch = Watch(self._names(), self._trigger.newest, self._timeout, strict=self._strict)
+        self._receiver = ca_receivers.make(self._receives, self._form)
+        await self._receiver.open(self._names())
         # Owned by this object: cancelled in shutdown(), its failure is raised by ready().
-        self._background = loop.create_task(self._follow(self._client))
+        self._background = loop.create_task(self._follow(self._receiver, self._watch))
         self._background.add_done_callback(lambda _: self._arrived.set())
 
     def _names(self) -> list[str]:
         guides = self._guide.pvs if self._guide else []
         return list(dict.fromkeys([*self._tags.values(), *guides]))
 
-    def _make_trigger(self) -> tuple[Trigger, float]:
-        """Return what decides when to go, and the seconds to wait then."""
-        pvs = list(dict.fromkeys(self._tags.values()))
-        wait = self._dwell if self._dwell is not None else (_DWELL if len(pvs) > 1 else 0.0)
-        default = "every" if len(pvs) == 1 and self.placement.alone else "sloppy"
-        mode = self._mode or ("guided" if self._guide else default)
-        if mode == "every":
-            return Every(pvs), 0.0
-        if mode == "clustered":
-            return Clustered(pvs, _DWELL if self._dwell is None else self._dwell), 0.0
-        if mode == "continuous":
-            return Continuous(pvs), _DWELL if self._dwell is None else self._dwell
-        if self._guide is not None:
-            return Guided(pvs, self._guide), wait
-        return {"sloppy": Trigger, "hasty": Hasty, "thorough": Thorough}[mode](pvs), wait
-
     async def ready(self) -> None:
         """Wait until there is reason for an iteration, and until its dwell is over."""
         loop = asyncio.get_running_loop()
+        self._fail()
         while not self._may_go(loop.time()):
             self._arrived.clear()
             incomplete = self._trigger.needs_all and not self._trigger.complete()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(self._deadline if incomplete else None):
+                waits = incomplete and not self._strict
+                async with asyncio.timeout_at(self._deadline if waits else None):
                     await self._arrived.wait()
-            if self._background is not None and self._background.done():
-                raise first(self._background.exception() or RuntimeError("from-epics has ended"))
+            self._fail()
         start = self._taken if isinstance(self._trigger, Continuous) else self._since
         await asyncio.sleep(max(0.0, (start or 0.0) + self._wait - loop.time()))
+
+    def _fail(self) -> None:
+        """Raise what has ended the background task, if anything has."""
+        if self._background is not None and self._background.done():
+            raise first(self._background.exception() or RuntimeError("from-epics has ended"))
 
     def _may_go(self, now: float) -> bool:
         trigger = self._trigger
         if trigger.needs_all and not trigger.complete():
-            if now < self._deadline:
+            if now < self._deadline or self._strict:
                 return False
             missing = [pv for pv in trigger.pvs if pv not in trigger.newest]
             if trigger.newest:
@@ -172,60 +198,59 @@ class Processor(ProcessorBase):
         if self._trigger.overruns and not self._warned:
             self._warned = True
             log.warning(
-                'msg="the pipe is slower than the PVs: oldest events are lost" lost=%d',
+                'msg="the pipe is slower than the PVs: the oldest events are left out'
+                ' (missed in -top and -stats)" missed=%d',
                 self._trigger.overruns,
             )
         made = Data((tag, row[pv].value) for tag, pv in self._tags.items() if pv in row)
         for tag in made:
             made.describe(tag, row[self._tags[tag]].attributes)
+        self._handed_on = {pv: reading.attributes["timestamp"] for pv, reading in row.items()}
         return made
+
+    def remember(self) -> Mapping[str, Any]:
+        """Return the timestamps of the last iteration."""
+        return self._handed_on
+
+    def recall(self, remembered: Sequence[Mapping[str, Any]]) -> None:
+        """Leave out what the PVs say first, where a predecessor, killed since, has handed it on."""
+        for known in remembered:
+            self._known.update(known)
 
     async def shutdown(self) -> None:
         """Let go of the PVs."""
         if self._background is not None:
             self._background.cancel()
-            await asyncio.wait([self._background])
-        if self._client is not None:
-            await self._client.close()
-        self._background = self._client = None
+            with contextlib.suppress(asyncio.CancelledError, Exception):  # ready() has raised it
+                await self._background
+        if self._receiver is not None:
+            await self._receiver.close()
+        self._receiver = self._background = None
 
-    async def _follow(self, client: Client) -> None:
-        from camagick.service.ca_monitor import Monitor
+    def figures(self) -> Mapping[str, int | float]:
+        """Return what was left out, what waits, and how often a PV was lost."""
+        trigger = self._trigger
+        found = {
+            "missed": trigger.overruns,
+            "disconnects": self._watch.disconnects if self._watch is not None else 0,
+        }
+        if isinstance(trigger, Queued):
+            found["queued"], found["queued_bytes"] = trigger.waiting()
+        if isinstance(trigger, Clustered):
+            found["unmatched"] = trigger.unmatched
+        return found
 
+    async def _follow(self, receiver: Receiver, watch: Watch) -> None:
         async with asyncio.TaskGroup() as group:
-            for name in self._names():
-                group.create_task(Monitor(client, name, self._event, self._changed).run())
-            await asyncio.sleep(self._timeout)
-            while True:
-                heard = self._connected.intersection(self._trigger.newest)
-                silent = [name for name in self._names() if name not in heard]
-                if silent:
-                    log.warning('msg="PV does not answer" pv=%s', ",".join(silent))
-                await asyncio.sleep(_REMIND)
+            group.create_task(watch.run())
+            group.create_task(receiver.follow(self._event, watch.changed))
 
     def _event(self, name: str, reading: Reading) -> None:
-        self._trigger.event(name, reading)
+        stamp = self._known.pop(name, None) if self._known else None
+        if stamp is not None and stamp == reading.attributes["timestamp"] > _NO_TIME:
+            self._trigger.learn(name, reading)
+        else:
+            self._trigger.event(name, reading)
         if self._since is None and self._trigger.pending():
             self._since = asyncio.get_running_loop().time()
         self._arrived.set()
-
-    def _changed(self, name: str, connected: bool) -> None:
-        if connected and name not in self._changes:
-            known = name in self._connected
-            self._connected.add(name)
-            if name not in self._trigger.newest or known:
-                return  # the first connection is nothing to speak of
-        if not connected:
-            self._connected.discard(name)
-        else:
-            self._connected.add(name)
-        if not self._changes:  # an IOC has many PVs: one line for all of them
-            asyncio.get_running_loop().call_later(0.2, self._report)
-        self._changes[name] = connected
-
-    def _report(self) -> None:
-        for state, text in ((False, "PV disconnected"), (True, "PV connected again")):
-            names = [name for name, connected in self._changes.items() if connected is state]
-            if names:
-                log.warning('msg="%s" pv=%s', text, ",".join(names))
-        self._changes.clear()

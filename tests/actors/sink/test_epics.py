@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,7 +15,11 @@ from camagick.data import Data
 from camagick.errors import BadOption
 from camagick.sink.epics import Processor
 from tests.servers import ioc as servers
-from tests.servers.ioc import SoftIoc, caget
+from tests.servers.fastioc import FastIoc
+from tests.servers.ioc import SoftIoc, ca_env, caget, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Fixtures
 ca = servers.ca
@@ -31,8 +34,26 @@ record(bo, "$(P)mark") { field(ZNAM, "idle") field(ONAM, "busy") }
 record(stringout, "$(P)s") { }
 record(waveform, "$(P)text") { field(FTVL, "CHAR") field(NELM, "100") }
 record(waveform, "$(P)w") { field(FTVL, "DOUBLE") field(NELM, "8") }
-record(ao, "$(P)ro") { field(ASG, "NOWRITE") field(DISP, "1") }
+record(seq, "$(P)slow") { field(DLY1, "0.5") field(LNK1, "$(P)done PP") field(DO1, "1") }
+record(longout, "$(P)done") { }
 """
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftIoc]:
+    with ca_env() as env:
+        one = SoftIoc(env, DB, tmp_path_factory.mktemp("ioc"))
+        one.start()
+        yield one
+        one.kill()
+
+
+@pytest.fixture
+def ioc(server: SoftIoc, monkeypatch: pytest.MonkeyPatch) -> SoftIoc:
+    """Give a C IOC that the tests of this file share; clients of this process find it."""
+    for key, value in server.env.items():
+        monkeypatch.setenv(key, value)
+    return server
 
 
 @contextlib.asynccontextmanager
@@ -64,9 +85,7 @@ async def running(*args: Any, **kwargs: Any) -> AsyncIterator[Processor]:
         ("text", "long " * 15, ("long " * 15).strip()),
     ],
 )
-def test_values(softioc_c: Start, name: str, value: Any, read: str) -> None:
-    ioc = softioc_c(DB)
-
+def test_values(ioc: SoftIoc, name: str, value: Any, read: str) -> None:
     async def run() -> Data:
         async with running(a=f"TEST:{name}") as sink:
             return await sink(Data({"b": 1, "a": value, "c": 2}))
@@ -78,22 +97,20 @@ def test_values(softioc_c: Start, name: str, value: Any, read: str) -> None:
 
 @pytest.mark.errors_expected
 def test_errors_name_pv_and_value_and_cost_little(
-    softioc_c: Start,
+    ioc: SoftIoc,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    ioc = softioc_c(DB)
-
-    async def run() -> float:
+    async def run() -> None:
         async with running(
             gone="TEST:nosuch", x="TEST:x", absent="TEST:n", s="TEST:s", timeout=1.0
         ) as sink:
-            start = time.monotonic()
             for number in (1, 2):
                 await sink({"gone": 1.5, "x": number, "s": "y" * 60})
-            assert sink.failures == 6
-            return time.monotonic() - start
+            assert dict(sink.figures()) == {"written": 2, "missed": 6}
+            async with asyncio.timeout(0.9):  # it was waited for: that is not done again
+                await sink({"gone": 2.5, "x": 2})
 
-    assert asyncio.run(run()) < 6
+    asyncio.run(run())
     assert caget(ioc.env, "-t", "TEST:x") == "2"
     errors = [record.message for record in caplog.records if record.levelno == logging.ERROR]
     assert len(errors) == 3
@@ -123,7 +140,49 @@ def test_a_pv_that_appears_later_is_written(
     assert caget(ioc.env, "-t", "TEST:x") == "2"
 
 
+def test_who_does_not_wait_goes_on_at_once(ioc: SoftIoc) -> None:
+    async def run() -> None:
+        async with (
+            running(go="TEST:slow.PROC", wait="no") as hasty,
+            running(go="TEST:slow.PROC", timeout=5.0) as patient,
+        ):
+            await hasty({"go": 1})
+            assert caget(ioc.env, "-t", "TEST:done") == "0"
+            await asyncio.to_thread(until, lambda: caget(ioc.env, "-t", "TEST:done") == "1")
+            await asyncio.to_thread(ioc.put, "done", 0)
+            await patient({"go": 1})
+            assert caget(ioc.env, "-t", "TEST:done") == "1"
+
+    asyncio.run(run())
+
+
+@pytest.mark.errors_expected
+def test_who_may_not_write_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "acf").write_text("ASG(DEFAULT) { RULE(1, READ) }")
+    with ca_env() as env:
+        server = FastIoc(env, DB, tmp_path)
+        server.command += ["-a", str(tmp_path / "acf")]
+        server.start()
+        for key, value in env.items():
+            monkeypatch.setenv(key, value)
+
+        async def run() -> None:
+            async with running(x="TEST:x", timeout=20.0) as sink:
+                await sink({"x": 1.5})
+                assert dict(sink.figures()) == {"written": 0, "missed": 1}
+
+        try:
+            asyncio.run(run())
+        finally:
+            server.kill()
+    assert 'pv=TEST:x tag=x value=1.5 reason="the server lets nobody write it"' in caplog.text
+
+
 def test_bad_options() -> None:
+    with pytest.raises(BadOption, match="yes or no"):
+        Processor(wait="perhaps", a="b")
     with pytest.raises(BadOption, match="needs a tag"):
         Processor()
     with pytest.raises(BadOption, match="0 or more"):

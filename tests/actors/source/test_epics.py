@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ import pytest
 from camagick.data import Data
 from camagick.errors import BadOption
 from camagick.processor import Placement
-from camagick.service.ca_queues import Clustered, Every
+from camagick.service.ca_options import bounds
+from camagick.service.ca_queues import Bounds, Clustered, Every
 from camagick.service.ca_trigger import Guide
 from camagick.source.epics import Processor
 from tests.servers import ioc as servers
@@ -28,18 +30,29 @@ Start = Callable[[str], SoftIoc]
 
 DB = """
 record(ao, "$(P)x") { field(VAL, "1.5") field(PINI, "YES") field(EGU, "mm") field(PREC, "3")
-                      field(HIGH, "10") field(HSV, "MINOR") }
+                      field(HIGH, "10") field(HSV, "MINOR") field(HOPR, "50") field(LOPR, "-50")
+                      field(DRVH, "20") field(DRVL, "-20") }
 record(ao, "$(P)y") { field(VAL, "2.5") field(PINI, "YES") }
 record(longout, "$(P)n") { field(VAL, "0") field(PINI, "YES") }
 record(bo, "$(P)mark") { field(VAL, "0") field(PINI, "YES")
                          field(ZNAM, "idle") field(ONAM, "busy") }
 record(stringout, "$(P)s") { field(VAL, "gruen") field(PINI, "YES") }
 record(waveform, "$(P)text") { field(FTVL, "CHAR") field(NELM, "100") }
+record(waveform, "$(P)photo") { field(FTVL, "UCHAR") field(NELM, "10000") }
+record(waveform, "$(P)names") { field(FTVL, "STRING") field(NELM, "3") }
 record(waveform, "$(P)w") { field(FTVL, "DOUBLE") field(NELM, "8") }
 record(waveform, "$(P)i") { field(FTVL, "SHORT") field(NELM, "8") }
-record(waveform, "$(P)big") { field(FTVL, "DOUBLE") field(NELM, "1000000") }
+record(waveform, "$(P)big") { field(FTVL, "DOUBLE") field(NELM, "4000000") }
 record(dfanout, "$(P)set") { field(OUTA, "$(P)x PP") field(OUTB, "$(P)y PP") }
 """
+
+
+@pytest.fixture(params=["caproto", "libca"])
+def receiver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "libca":
+        pytest.importorskip("aioca")
+        monkeypatch.setenv("PATH", "/usr/bin:/bin")  # where libca finds no caRepeater to start
+    return str(request.param)
 
 
 @contextlib.asynccontextmanager
@@ -58,6 +71,10 @@ async def put(ioc: SoftIoc, name: str, *values: Any) -> None:
     await asyncio.to_thread(ioc.put, name, *values)
 
 
+def has_come(newest: Mapping[str, Any], number: int) -> bool:
+    return bool(newest["TEST:n"].value == number)
+
+
 async def quiet(source: Processor, seconds: float = 0.4) -> bool:
     """Tell whether nothing comes for a while."""
     try:
@@ -68,23 +85,27 @@ async def quiet(source: Processor, seconds: float = 0.4) -> bool:
     return False
 
 
-def test_values_and_what_is_known_about_them(softioc_c: Start) -> None:
+def test_values_and_what_is_known_about_them(softioc_c: Start, receiver: str) -> None:
     ioc = softioc_c(DB)
     ioc.put("w", 1, 2, 3)
     ioc.put("i", 4, 5)
+    ioc.put("photo", 1, 0, 255)
+    ioc.put("names", "a", "Bär")
+    ioc.put("x", 11)
     assert caput(ioc.env, "-S", "TEST:text", "Grün").returncode == 0
+    names = ("x", "n", "mark", "s", "text", "w", "i", "photo", "names")
 
-    async def run() -> Data:
-        names = ["TEST:x", "TEST:n", "TEST:mark", "TEST:s", "TEST:text", "TEST:w", "TEST:i"]
-        async with running(*names, big="TEST:big") as source:
-            return await source()
+    async def run() -> tuple[Data, Data]:
+        pvs = [f"TEST:{name}" for name in names]
+        async with (
+            running(*pvs, big="TEST:big", receiver=receiver) as source,
+            running("TEST:text", "TEST:mark", char="bytes", enum="text", receiver=receiver) as raw,
+        ):
+            return await source(), await raw()
 
-    data = asyncio.run(run())
-    assert list(data) == [
-        *(f"TEST_{name}" for name in ("x", "n", "mark", "s", "text", "w", "i")),
-        "big",
-    ]
-    assert data["TEST_x"] == 1.5
+    data, raw = asyncio.run(run())
+    assert list(data) == [*(f"TEST_{name}" for name in names), "big"]
+    assert data["TEST_x"] == 11
     assert isinstance(data["TEST_x"], np.float64)
     assert isinstance(data["TEST_n"], np.int32)
     assert data["TEST_mark"] == 0
@@ -93,32 +114,51 @@ def test_values_and_what_is_known_about_them(softioc_c: Start) -> None:
     assert data["TEST_text"] == "Grün"
     np.testing.assert_array_equal(data["TEST_w"], [1.0, 2.0, 3.0])
     assert data["TEST_w"].dtype.str == np.dtype(float).str
+    assert type(data["TEST_w"]) is np.ndarray
     assert data["TEST_i"].dtype == np.int16
+    np.testing.assert_array_equal(data["TEST_photo"], np.array([1, 0, 255], np.uint8), strict=True)
+    assert data["TEST_names"].tolist()[:2] == ["a", "Bär"]
     assert data["big"].shape == (0,)
-    known = data.attributes("TEST_x")
-    assert (known["units"], known["precision"], known["severity"]) == ("mm", 3, 0)
-    assert known["timestamp"] > 1.7e9
-    assert data.attributes("TEST_mark")["enum_strings"] == ["idle", "busy"]
+    known = dict(data.attributes("TEST_x"))
+    assert known.pop("timestamp") > 1.7e9
+    assert known == {
+        "source": "TEST:x", "severity": 1, "status": 4,  # MINOR, HIGH
+        "units": "mm", "precision": 3,
+        "lower_disp_limit": -50.0, "upper_disp_limit": 50.0,
+        "lower_ctrl_limit": -20.0, "upper_ctrl_limit": 20.0,
+        "upper_warning_limit": 10.0,
+    }  # fmt: skip
+    assert data.attributes("TEST_mark")["enum_strings"] == ("idle", "busy")
+    assert raw["TEST_text"].tobytes() == "Grün\0".encode()
+    assert raw["TEST_mark"] == "idle"
 
 
-def test_severity_travels(softioc_c: Start) -> None:
+def test_units_may_change(softioc_c: Start, receiver: str) -> None:
     ioc = softioc_c(DB)
-    ioc.put("x", 11)
 
-    async def run() -> Data:
-        async with running("TEST:x") as source:
-            return await source()
+    async def run() -> list[str]:
+        async with running("TEST:x", receiver=receiver) as source:
+            seen: list[str] = []
+            for unit in ("mm", "cm"):
+                await put(ioc, "x.EGU", unit)
+                await put(ioc, "x", len(seen) + 5)
+                while (data := await source())["TEST_x"] != len(seen) + 5:
+                    pass
+                seen.append(data.attributes("TEST_x")["units"])
+            return seen
 
-    known = asyncio.run(run()).attributes("TEST_x")
-    assert (known["severity"], known["status"]) == (1, 4)  # MINOR, HIGH
+    assert asyncio.run(run()) == ["mm", "cm"]
 
 
-def test_every_loses_none(softioc_c: Start) -> None:
+def test_every_loses_none(softioc_c: Start, receiver: str) -> None:
     ioc = softioc_c(DB)
-    count = 40
+    count = 15
 
     async def run() -> list[int]:
-        async with running("TEST:n") as source, asyncio.TaskGroup() as group:
+        async with (
+            running("TEST:n", receiver=receiver) as source,
+            asyncio.TaskGroup() as group,
+        ):
             seen = [int((await source())["TEST_n"])]
 
             async def write() -> None:
@@ -202,8 +242,12 @@ def test_guided(softioc_c: Start, when: str) -> None:
     ioc = softioc_c(DB)
 
     async def run() -> None:
-        async with running("TEST:x", when=when) as source:
+        async with (
+            running("TEST:x", when=when) as source,
+            running("TEST:mark", "TEST:x", when=when) as asked,
+        ):
             assert dict(await source()) == {"TEST_x": 1.5}  # fulfilled from the start
+            assert dict(await asked()) == {"TEST_mark": 0, "TEST_x": 1.5}
             await put(ioc, "x", 2)
             assert await quiet(source)
             await put(ioc, "mark", 1)
@@ -216,16 +260,16 @@ def test_guided(softioc_c: Start, when: str) -> None:
     asyncio.run(run())
 
 
-def test_large_arrays(softioc_c: Start) -> None:
+def test_large_arrays(softioc_c: Start, receiver: str) -> None:
     from camagick.sink.epics import Processor as Sink
 
     softioc_c(DB)
-    large = np.arange(1_000_000.0)
+    large = np.arange(4_000_000.0)
 
     async def run() -> Any:
         sink = Sink(large="TEST:big", timeout=10.0)
         await sink.startup()
-        async with running("TEST:big") as source:
+        async with running("TEST:big", receiver=receiver) as source:
             await source()
             assert dict(await sink(Data({"large": large}))) == {}
             row = await source()
@@ -253,12 +297,13 @@ def test_a_missing_pv_is_named_and_waited_for(
 
 def test_ioc_dies_and_comes_back(
     softioc_c: Start,
+    receiver: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     ioc = softioc_c(DB)
 
     async def run() -> list[float]:
-        async with running("TEST:x") as source:
+        async with running("TEST:x", receiver=receiver) as source:
             seen = [float((await source())["TEST_x"])]
             ioc.kill()
             await asyncio.to_thread(until, lambda: "PV disconnected" in caplog.text)
@@ -268,6 +313,7 @@ def test_ioc_dies_and_comes_back(
             while seen[-1] != 4:
                 seen.append(float((await source())["TEST_x"]))
             await asyncio.to_thread(until, lambda: "PV connected again" in caplog.text)
+            assert source.figures()["disconnects"] == 1
             return seen
 
     assert asyncio.run(run()) == [1.5, 1.5, 4.0]
@@ -321,7 +367,8 @@ def test_a_forgotten_subscription_is_renewed(
 
 class _Reading:
     def __init__(self, value: Any, timestamp: float = 0.0) -> None:
-        self.value, self.attributes = value, {"timestamp": timestamp}
+        self.value = value
+        self.attributes: dict[str, Any] = {"timestamp": timestamp}
 
 
 def test_clusters_by_source_time() -> None:
@@ -340,14 +387,62 @@ def test_clusters_by_source_time() -> None:
     assert rows == [{"a": 2, "b": 2}, {"a": 3, "b": 3}]
 
 
-def test_the_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Every, "ROWS", 3)
-    trigger = Every(["a"])
+def test_the_queue_is_bounded() -> None:
+    trigger = Every(["a"], Bounds(rows=3))
     for number in range(5):
         trigger.event("a", _Reading(number))
     assert trigger.overruns == 2
     assert [trigger.take()["a"].value for _ in range(3)] == [2, 3, 4]
     assert not trigger.pending()
+    trigger = Every(["a"], Bounds(size=2000))
+    for number in range(5):
+        trigger.event("a", _Reading(np.full(100, number)))  # 1000 bytes with what is about it
+    assert (trigger.overruns, trigger.waiting()) == (3, (2, 2000))
+    assert trigger.take()["a"].value[0] == 3
+
+
+def test_what_waits_for_its_cluster_is_bounded() -> None:
+    trigger = Clustered(["a", "b"], 0.1, Bounds(size=2000))
+    for number in range(5):
+        trigger.event("a", _Reading(np.full(100, number), float(number)))
+    trigger.event("b", _Reading(4, 4.0))
+    assert (trigger.overruns, trigger.unmatched) == (3, 1)
+    assert trigger.take()["a"].value[0] == 4
+
+
+@pytest.mark.parametrize(
+    ("queue", "found"),
+    [
+        (10, (10, 256_000_000)),
+        ("10000", (10_000, 256_000_000)),
+        ("100MB", (10_000, 100_000_000)),
+        ("1e3,1.5 GiB", (1000, 1_610_612_736)),
+        ((500, "2kB"), (500, 2000)),
+    ],
+)
+def test_how_long_a_queue_may_be(queue: Any, found: tuple[int, int]) -> None:
+    assert bounds(queue) == found
+
+
+def test_overruns_are_counted_and_said_once(
+    softioc_c: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    ioc = softioc_c(DB)
+
+    async def run() -> list[int]:
+        async with running("TEST:n", queue=2) as source:
+            seen = [int((await source())["TEST_n"])]
+            for end in (5, 10):
+                for number in range(end - 4, end + 1):
+                    await put(ioc, "n", number)
+                newest = source._trigger.newest
+                await asyncio.to_thread(until, partial(has_come, newest, end))
+                seen += [int((await source())["TEST_n"]) for _ in range(2)]
+            assert source.figures()["missed"] == 6
+            return seen
+
+    assert asyncio.run(run()) == [0, 4, 5, 9, 10]
+    assert caplog.text.count("the oldest events are left out") == 1
 
 
 @pytest.mark.parametrize(
@@ -367,6 +462,14 @@ def test_conditions(text: str, value: Any, holds: bool) -> None:
     assert guide.turns({guide.pvs[0]: _Reading(value)}) is holds
 
 
+@pytest.mark.parametrize("value", [np.int32(1), "busy"])
+@pytest.mark.parametrize(("text", "holds"), [("P==1", True), ("P==busy", True), ("P<1", False)])
+def test_a_label_is_as_good_as_its_number(text: str, value: Any, holds: bool) -> None:
+    reading = _Reading(value)
+    reading.attributes["enum_strings"] = ("idle", "busy")
+    assert Guide(text).turns({"P": reading}) is holds
+
+
 @pytest.mark.parametrize(
     ("args", "kwargs", "text"),
     [
@@ -376,6 +479,12 @@ def test_conditions(text: str, value: Any, holds: bool) -> None:
         (("x",), {"when": "P=1"}, "PV==VALUE"),
         (("x",), {"mode": "hasty", "when": "P==1"}, "only mode=guided"),
         (("x",), {"dwell": -1.0}, "0 or more"),
+        (("x",), {"queue": "many"}, "100MB"),
+        (("x",), {"queue": "0"}, "100MB"),
+        (("x",), {"char": "utf8"}, "auto, text, bytes"),
+        (("x",), {"enum": "label"}, "number, text"),
+        (("x",), {"receiver": "polling"}, "caproto, libca"),
+        (("x",), {"strict": "perhaps"}, "yes or no"),
         (("x", "x"), {}, "comes twice"),
     ],
 )
