@@ -108,8 +108,15 @@ async def make(
 
 
 def _needs_name(thing: Callable[..., Any]) -> bool:
-    try:
-        name = inspect.signature(thing).parameters.get("name")
-    except (TypeError, ValueError):  # written in C
-        return False
-    return name is not None and name.default is name.empty
+    """Tell whether it cannot be called without `name`; constructors often hand on all they get."""
+    makers = [cls.__dict__.get("__init__") for cls in getattr(thing, "__mro__", ())] or [thing]
+    for maker in filter(None, makers):
+        try:
+            parameters = inspect.signature(maker).parameters
+        except (TypeError, ValueError):  # written in C
+            return False
+        if "name" in parameters:
+            return parameters["name"].default is inspect.Parameter.empty
+        if not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+            return False
+    return False

@@ -52,5 +52,5 @@ def checked_kinds(kinds: str | tuple[str, ...] | list[str]) -> frozenset[str]:
     found = frozenset(str(word).strip() for word in words if str(word).strip())
     unknown = ", ".join(sorted(found.difference(_KINDS)))
     if unknown or not found:
-        raise BadOption(f"ophyd: kinds={unknown or kinds!r}: there is {', '.join(_KINDS)}")
+        raise BadOption(f"ophyd: kinds={unknown or kinds}: there is {', '.join(_KINDS)}")
     return found

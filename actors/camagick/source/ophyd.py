@@ -151,10 +151,9 @@ class Processor(ProcessorBase):
         self._keys = await self._described(device)
         if not self._polls:
             readings = await self._patiently(device, self._read, device)
-            followed = device.subscribe(set(readings), self._changed, self._report)
-            if not followed:
+            self._rows.first(readings)  # the library may say them again while it subscribes
+            if not device.subscribe(set(readings), self._changed, self._report):
                 raise BadOption(f"{device.name} has no event when it changes: mode=poll")
-            self._rows.first(readings)
         self._connected = True
 
     async def _described(self, device: Device) -> Mapping[str, Mapping[str, Any]]:
