@@ -129,8 +129,21 @@ class Device:
         return set((getattr(self.thing, "hints", None) or {}).get("fields", ()))
 
     async def trigger(self, timeout: float) -> None:  # noqa: ASYNC109 - it names the option
-        """Trigger, and wait until it has measured."""
+        """Trigger, and wait until it has measured.
+
+        Raises
+        ------
+        Away
+            When it is not connected.
+        DeviceFailed
+            When it says that it failed, or takes longer than `timeout` seconds.
+        """
+        if not self._is_there():
+            raise Away(f"{self.name}: not connected")
         await self._until_done("trigger", timeout)
+
+    def _is_there(self) -> bool:
+        return bool(getattr(self.thing, "connected", True))
 
     async def set(self, value: Any, timeout: float, path: str = "") -> None:  # noqa: ASYNC109
         """Set it, or one of its parts, and wait until it is there.
@@ -168,7 +181,8 @@ class Device:
                 with _named(thing.name, method):
                     await self._finish(await self._call(function, *arguments))
         except TimeoutError:
-            raise DeviceFailed(
+            kind = DeviceFailed if self._is_there() else Away
+            raise kind(
                 f"{thing.name} is not done with its {method} within timeout={timeout:g} s"
             ) from None
 
