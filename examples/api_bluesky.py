@@ -17,6 +17,7 @@ from bluesky.plans import scan
 from ophyd.sim import SynSignal, motor
 
 import threading
+import contextlib
 
 flow = ChainFlow(
     FanoutFlow(
@@ -39,7 +40,5 @@ with Callback(flow) as callback:
     RE.subscribe(callback)
     RE(scan([camera], motor, 0, 7, 8))
     print("LIVE:img_roi and LIVE:motor can be read until Ctrl-C", flush=True)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         threading.Event().wait()
-    except KeyboardInterrupt:
-        pass

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 EXAMPLES = ROOT / "examples"
 #: Files that a test below is about.
 TRIED = {
-    "README.md", "ad-hoc.spy", "api_bluesky.py", "api_function_source.py", "api_hello_ioc.py", "api_plot.py",
-    "demo.py", "loopback.env", "own_processor.py", "roi-to-ioc.spy", "scan-to-hdf5.spy",
+    "README.md", "ad-hoc.spy", "api_bluesky.py", "api_function_source.py", "api_hello_ioc.py",
+    "api_plot.py", "demo.py", "loopback.env", "own_processor.py", "roi-to-ioc.spy",
+    "scan-to-hdf5.spy",
 }  # fmt: skip
 #: Runs a script with its debug messages shown.
 _WITH_LOG = (

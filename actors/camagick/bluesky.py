@@ -216,6 +216,6 @@ def _launch(
 
     try:
         asyncio.run(main())
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - said, and raised by close()
         log.error('msg="the flow has failed: %s"', error)  # noqa: TRY400
         raise SystemExit(1) from None

@@ -1,11 +1,10 @@
-"""Callback: a real RunEngine with simulated hardware, into a flow in this process and on the bus."""
+"""Callback: a real RunEngine with simulated hardware, into a flow here and on the bus."""
 
 from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,10 +13,13 @@ import caspy
 from camagick.bluesky import Callback, FlowFailed
 from camagick.flow.chain import Processor as Chain
 from camagick.pipe.npfun import Processor as Npfun
-from camagick.sink.summary import Processor as Summary
 from camagick.service.bluesky_documents import Documents
+from camagick.sink.summary import Processor as Summary
 from tests.buses import wait_for
 from tests.servers import scan
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 os.environ.setdefault("OPHYD_CONTROL_LAYER", "dummy")
 pytest.importorskip("bluesky")

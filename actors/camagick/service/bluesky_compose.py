@@ -99,9 +99,11 @@ def _kind(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """Return a scalar of numpy as Python's own, which is what events hold; others as they are."""
-    return value.item() if isinstance(value, np.generic) or np.ndim(value) == 0 and isinstance(
-        value, np.ndarray
-    ) else value
+    return (
+        value.item()
+        if isinstance(value, np.generic) or (np.ndim(value) == 0 and isinstance(value, np.ndarray))
+        else value
+    )
 
 
 def _data_key(tag: str, value: Any, data: Data) -> dict[str, Any]:

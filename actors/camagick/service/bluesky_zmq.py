@@ -57,9 +57,7 @@ class _Dispatcher(RemoteDispatcher):  # type: ignore[misc]
         now = time.monotonic()
         if now - self._said >= _SAY:
             self._said = now
-            log.error(
-                'msg="refused: %s" address=%s refused=%d', error, self.address, self.refused
-            )
+            log.error('msg="refused: %s" address=%s refused=%d', error, self.address, self.refused)
 
 
 class Listener:

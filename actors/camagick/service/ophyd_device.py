@@ -1,67 +1,22 @@
-"""One face for objects of ophyd, whose calls block, and of ophyd-async, whose calls are awaited."""
+"""An object of ophyd, whose calls block, for callers that must not."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
-from camagick.errors import CamagickError
-from camagick.service.ophyd_object import find, is_asynchronous, make
-from camagick.service.ophyd_thread import Thread
+from camagick.service.ophyd_errors import Away, DeviceFailed, named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
+
+    from camagick.service.ophyd_thread import Thread
 
     Readings = Mapping[str, Mapping[str, Any]]
     Take = Callable[[str, Mapping[str, Any]], None]
 
 #: Seconds to give back what a device holds, at the end.
 _CLOSE = 2.0
-
-
-class DeviceFailed(CamagickError):
-    """A device did not do what it was asked for."""
-
-
-class Away(DeviceFailed):
-    """A device is not connected: it may come back."""
-
-
-async def opened(
-    flag: str, what: Any, arguments: Sequence[Any], named: Mapping[str, Any]
-) -> Device:
-    """Return the device that a command line means; nothing is connected yet.
-
-    Raises
-    ------
-    BadOption
-        When it cannot be made.
-    """
-    found = find(flag, what)
-    thread = Thread(_thread_class())
-    made = await make(flag, what, arguments, named, thread)
-    kind = AsyncDevice if is_asynchronous(made) else Device
-    return kind(made, thread, own=made is not found)
-
-
-def _thread_class() -> Callable[..., threading.Thread]:
-    ophyd = sys.modules.get("ophyd")
-    if ophyd is None:
-        return threading.Thread
-    layer: Any = ophyd.get_cl()
-    dispatcher = layer.get_dispatcher()
-    # Threads are not inherited: without them no answer of the control system would ever come.
-    threads = getattr(dispatcher, "threads", {}).values()
-    if threads and not any(thread.is_alive() for thread in threads):
-        raise CamagickError(
-            "ophyd was imported before this process was forked, and its threads did not come "
-            "along: name the device as module:name, and do not import ophyd beside it"
-        )
-    found: Callable[..., threading.Thread] = layer.thread_class
-    return found
 
 
 class Device:
@@ -100,7 +55,7 @@ class Device:
         """
         wait = getattr(self.thing, "wait_for_connection", None)
         if wait is not None:
-            with _named(self.name):
+            with named(self.name):
                 await self._call(wait, timeout=timeout)
 
     async def describe(self) -> Readings:
@@ -120,7 +75,7 @@ class Device:
         function = getattr(self.thing, method, None)
         if function is None:
             return {}
-        with _named(self.name):
+        with named(self.name):
             answer: Readings = await self._call(function)
             return answer
 
@@ -170,7 +125,11 @@ class Device:
         await self._until_done("set", timeout, value, thing=thing)
 
     async def _until_done(
-        self, method: str, timeout: float, *arguments: Any, thing: Any = None  # noqa: ASYNC109
+        self,
+        method: str,
+        timeout: float,  # noqa: ASYNC109
+        *arguments: Any,
+        thing: Any = None,
     ) -> None:
         thing = self.thing if thing is None else thing
         function = getattr(thing, method, None)
@@ -178,7 +137,7 @@ class Device:
             raise DeviceFailed(f"{self.name} has nothing to {method}")
         try:
             async with asyncio.timeout(timeout):
-                with _named(thing.name, method):
+                with named(thing.name, method):
                     await self._finish(await self._call(function, *arguments))
         except TimeoutError:
             kind = DeviceFailed if self._is_there() else Away
@@ -223,14 +182,14 @@ class Device:
             Plain function that is told whether a signal is connected, when that changes.
         """
         signals = self._signals()
-        followed = {name for name in names if "value" in getattr(signals.get(name), "event_types", ())}
+        followed = {
+            name for name in names if "value" in getattr(signals.get(name), "event_types", ())
+        }
         for name in followed:
             self._follow(signals[name], name, take, changed)
         return followed
 
-    def _follow(
-        self, signal: Any, name: str, take: Take, changed: Callable[[bool], None]
-    ) -> None:
+    def _follow(self, signal: Any, name: str, take: Take, changed: Callable[[bool], None]) -> None:
         def event(value: Any = None, **known: Any) -> None:
             self._tell(take, name, {"value": value, **known})
 
@@ -268,88 +227,7 @@ class Device:
         self._thread.close()
 
 
-class AsyncDevice(Device):
-    """An object of ophyd-async; its calls are coroutines of the event loop."""
-
-    async def _call(self, function: Any, *arguments: Any, **named: Any) -> Any:
-        made = function(*arguments, **named)
-        return await made if inspect.iscoroutine(made) else made
-
-    async def connect(self, timeout: float) -> None:  # noqa: ASYNC109 - handed on
-        with _named(self.name):
-            await self.thing.connect(timeout=timeout)
-
-    async def _ask(self, method: str) -> Readings:
-        answer = await super()._ask(method)
-        if inspect.isawaitable(answer):  # stage and unstage answer with a status
-            with _named(self.name, method):
-                await answer
-            return {}
-        return answer
-
-    async def _finish(self, status: Any) -> None:
-        if inspect.isawaitable(status):
-            await status
-
-    def events(self) -> bool:
-        return _subscriber(self.thing) is not None
-
-    def _signals(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        waiting = [self.thing]
-        while waiting:
-            thing = waiting.pop()
-            found[thing.name] = thing
-            waiting += [child for _, child in thing.children()]
-        return found
-
-    def subscribe(self, names: set[str], take: Take, changed: Callable[[bool], None]) -> set[str]:
-        def event(readings: Readings) -> None:
-            for name, reading in readings.items():
-                take(name, reading)
-
-        signals = self._signals()
-        followed = {name for name in names if _subscriber(signals.get(name)) is not None}
-        for name in followed:
-            _subscriber(signals[name])(event)  # type: ignore[misc]
-            self._subscribed.append((signals[name], event))
-        return followed
-
-    async def close(self) -> None:
-        for signal, event in self._subscribed:
-            signal.clear_sub(event)
-        self._subscribed.clear()
-        self._thread.close()
-
-
-def _subscriber(signal: Any) -> Callable[..., Any] | None:
-    """Return what subscribes to readings; its name has changed between releases."""
-    found = getattr(signal, "subscribe_reading", None) or getattr(signal, "subscribe", None)
-    return found if callable(found) else None
-
-
 def _alarm(signal: Any) -> dict[str, Any]:
     names = {"severity": "alarm_severity", "status": "alarm_status"}
     found = {key: getattr(signal, name, None) for key, name in names.items()}
     return {key: value for key, value in found.items() if value is not None}
-
-
-class _named:  # noqa: N801 - it is used like a function
-    """Errors of the library as errors that name the device, told apart by whether it is away."""
-
-    def __init__(self, name: str, doing: str = "") -> None:
-        self._where = f"{name}: {doing}: " if doing else f"{name}: "
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
-        if error is None or not isinstance(error, Exception) or isinstance(error, CamagickError):
-            return
-        text = " ".join(str(error).split()) or type(error).__name__
-        kind = type(error).__name__
-        # DisconnectedError of ophyd, NotConnectedError of ophyd-async: their names are their nature.
-        if isinstance(error, TimeoutError) or kind in ("DisconnectedError", "NotConnectedError"):
-            raise Away(f"{self._where}{text}") from error
-        known = isinstance(error, (ValueError, OSError))
-        raise DeviceFailed(f"{self._where}{'' if known else kind + ': '}{text}") from error

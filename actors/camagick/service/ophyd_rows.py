@@ -1,4 +1,4 @@
-"""What a subscription has brought, until it is taken: every change, or the newest. Knows no ophyd."""
+"""What a subscription has brought, until it is taken: each change, or the newest."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from camagick.data import Data
 from camagick.errors import BadOption
 from camagick.processor import ProcessorBase, Role
 from camagick.service.bluesky_values import tag_of
+from camagick.service.ophyd_errors import Away, DeviceFailed
 from camagick.service.ophyd_object import check_place
 from camagick.tools.numbers import is_real
 
@@ -55,7 +56,7 @@ class Processor(ProcessorBase):
 
     Write a PV, and wait until its record is processed::
 
-        caspy --from-epics a=EXAMPLE:iffy --to-ophyd ophyd:EpicsSignal OTHER:setpoint tag=a put_complete=1
+        caspy --from-epics a=OTHER:x --to-ophyd ophyd:EpicsSignal A:b tag=a put_complete=1
     """
 
     role: Role = "sink"
@@ -89,7 +90,7 @@ class Processor(ProcessorBase):
         BadOption
             When there is no such class, or it cannot be made with these arguments.
         """
-        from camagick.service.ophyd_device import Away, opened
+        from camagick.service.ophyd_open import opened
 
         self._device = await opened("--to-ophyd", self._what, self._args, self._kwargs)
         if not self._parts:
@@ -111,8 +112,6 @@ class Processor(ProcessorBase):
         return given.without(self._parts)
 
     async def _set(self, tag: str, part: str, value: Any) -> None:
-        from camagick.service.ophyd_device import DeviceFailed
-
         if self._device is None:
             raise RuntimeError("--to-ophyd is used before its startup()")
         try:
@@ -155,7 +154,7 @@ def _parts(tag: Any) -> dict[str, str]:
 
 
 def _python(value: Any) -> Any:
-    """Return a single number as Python's own, which drivers expect; arrays and texts as they are."""
+    """Return a single number as Python's own, which drivers expect; all else as it is."""
     if isinstance(value, (np.ndarray, np.generic)) and np.size(value) == 1:
         return value.item()
     return value

@@ -7,7 +7,6 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from camagick.data import Data
 from camagick.errors import BadOption
 from camagick.processor import EndOfData, ProcessorBase, Role
 from camagick.service.bluesky_documents import Documents, Row
@@ -16,6 +15,7 @@ from camagick.service.bluesky_options import checked_address, checked_prefix
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from camagick.data import Data
     from camagick.service.bluesky_zmq import Listener
 
 log = logging.getLogger(__name__)

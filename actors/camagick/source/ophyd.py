@@ -11,6 +11,7 @@ from camagick.data import Data
 from camagick.errors import BadOption, DuplicateTag
 from camagick.processor import ProcessorBase, Role
 from camagick.service.bluesky_values import NoValue, attributes_of, tag_of, value_of
+from camagick.service.ophyd_errors import Away, DeviceFailed
 from camagick.service.ophyd_object import check_place
 from camagick.service.ophyd_options import POLL_HZ, checked_kinds, checked_mode, checked_stage
 from camagick.service.ophyd_rows import Rows
@@ -20,7 +21,7 @@ from camagick.tools.schedule import Schedule
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from camagick.service.ophyd_device import Away, Device
+    from camagick.service.ophyd_device import Device
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class Processor(ProcessorBase):
 
     A detector of your own, in ``my/module.py``, staged for the run::
 
-        caspy --from-ophyd my.module:MyDevice BL:DET: name=det kinds=hinted trigger=1 stage=run --to-ioc
+        caspy --from-ophyd my.module:MyDevice BL:DET: name=det trigger=1 stage=run --to-ioc
     """
 
     role: Role = "source"
@@ -132,7 +133,7 @@ class Processor(ProcessorBase):
         BadOption
             When there is no such class, or it cannot be made with these arguments.
         """
-        from camagick.service.ophyd_device import opened
+        from camagick.service.ophyd_open import opened
 
         loop = asyncio.get_running_loop()
         self._device = await opened("--from-ophyd", self._what, self._args, self._kwargs)
@@ -157,8 +158,6 @@ class Processor(ProcessorBase):
         self._connected = True
 
     async def _described(self, device: Device) -> Mapping[str, Mapping[str, Any]]:
-        from camagick.service.ophyd_device import DeviceFailed
-
         try:
             return await device.describe()
         except DeviceFailed as error:  # its values may be of use all the same
@@ -167,8 +166,6 @@ class Processor(ProcessorBase):
 
     async def _patiently(self, device: Device, call: Any, *arguments: Any) -> Any:
         """Make a call again and again until the device is there; say so now and then."""
-        from camagick.service.ophyd_device import Away
-
         loop = asyncio.get_running_loop()
         begin = loop.time()
         missed = False
@@ -198,9 +195,9 @@ class Processor(ProcessorBase):
         found: dict[str, Mapping[str, Any]] = {}
         if self._kinds & {"hinted", "normal"}:
             hinted = device.hinted()
-            for name, reading in (await device.read()).items():
-                if ("hinted" if name in hinted else "normal") in self._kinds:
-                    found[name] = reading
+            readings = await device.read()
+            kinds = {name: "hinted" if name in hinted else "normal" for name in readings}
+            found = {name: readings[name] for name in readings if kinds[name] in self._kinds}
         if "config" in self._kinds:
             found.update(await device.read(config=True))
         return found

@@ -1,4 +1,4 @@
-"""Bluesky's documents through a real proxy, from and to a real RunEngine with simulated hardware."""
+"""Bluesky's documents through a real proxy, from a real RunEngine, and to a real dispatcher."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pickle
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -27,6 +26,9 @@ from tests.buses import CASPY, Run
 from tests.servers import ioc as servers
 from tests.servers import scan
 from tests.servers.ioc import caget, free_port, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 pytest.importorskip("bluesky")
 pytest.importorskip("ophyd")

@@ -7,8 +7,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,9 @@ from camagick.processor import Placement
 from camagick.service.ophyd_thread import Thread
 from camagick.sink.ophyd import Processor as Sink
 from camagick.source.ophyd import Processor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 DEVICES = "tests.servers.ophyd_devices"
 
