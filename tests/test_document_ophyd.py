@@ -9,6 +9,7 @@ import contextlib
 import importlib.util
 import os
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -114,6 +115,14 @@ def printed(run: Run, *texts: str, log: str = "") -> None:
         raise AssertionError(f"{error}\n{run.out}\n{run.log}") from None
 
 
+def _more(run: Run, count: int) -> bool:
+    return run.out.count("\n") > count
+
+
+def _said(run: Run, text: str, times: int) -> bool:
+    return run.log.count(text) == times
+
+
 @pytest.mark.usefixtures("layer")
 def test_a_signal_in_subscription_mode(ioc: ExampleIoc, tmp_path: Path) -> None:
     words = "--from-ophyd ophyd.signal:EpicsSignalRO EXAMPLE:jedda --to-summary"
@@ -135,8 +144,7 @@ def test_a_device_outlives_its_ioc(ioc: ExampleIoc, tmp_path: Path) -> None:
             ioc.kill()
             printed(run, log="does not answer")
             ioc.start()
-            before = run.out.count("\n")
-            until(lambda n=before: run.out.count("\n") > n + 6, "more", 60.0)
+            until(partial(_more, run, run.out.count("\n") + 6), "more", 60.0)
         assert run.log.count("does not answer") <= 6, run.log
 
 
@@ -150,9 +158,9 @@ def test_a_signal_outlives_its_ioc(ioc: ExampleIoc, tmp_path: Path) -> None:
             ioc.put("iffy", number * 10)
             printed(run, f"EXAMPLE_iffy: {number * 10}.0\n")
             ioc.kill()
-            until(lambda n=number: run.log.count("disconnected") == n, "a word about it", 60.0)
+            until(partial(_said, run, "disconnected", number), "a word about it", 60.0)
             ioc.start()
-            until(lambda n=number: run.log.count("connected again") == n, "another", 60.0)
+            until(partial(_said, run, "connected again", number), "another", 60.0)
             ioc.put("iffy", number * 10 + 1)
             printed(run, f"EXAMPLE_iffy: {number * 10 + 1}.0\n")
 

@@ -94,8 +94,13 @@ def test_a_flow_that_fails_never_ends_a_measurement(caplog: pytest.LogCaptureFix
 
     callback = Callback(breaks)
     points: list[str] = []
+
+    def both(name: str, document: Any) -> None:
+        points.append(name)
+        callback(name, document)
+
     for _ in range(3):
-        scan.scan(5, lambda name, document: (points.append(name), callback(name, document)))
+        scan.scan(5, both)
     assert points.count("event") == 15
     with pytest.raises(FlowFailed, match="too much light"):
         callback.close()

@@ -12,7 +12,7 @@ from ophyd import Component
 HAPPENED: list[str] = []
 
 
-class MyDevice(ophyd.Device):
+class MyDevice(ophyd.Device):  # type: ignore[misc, unused-ignore]
     """A detector whose measurement takes a moment, in a thread."""
 
     sum = Component(ophyd.Signal, value=0, kind="hinted")
@@ -70,7 +70,7 @@ class Blocking(MyDevice):
         threading.Event().wait(600)
 
 
-class Odd(ophyd.Device):
+class Odd(ophyd.Device):  # type: ignore[misc, unused-ignore]
     """Holds what is no data, and two names that make one tag."""
 
     strange = Component(ophyd.Signal, value={"a": 1}, kind="normal")
@@ -80,7 +80,7 @@ class Odd(ophyd.Device):
         raise ValueError("failed to describe")
 
 
-class Twice(ophyd.Device):
+class Twice(ophyd.Device):  # type: ignore[misc, unused-ignore]
     """Two signals whose names make one tag."""
 
     one = Component(ophyd.Signal, value=1.0, kind="normal")

@@ -125,7 +125,7 @@ def _data_key(tag: str, value: Any, data: Data) -> dict[str, Any]:
     return {**key, "limits": limits} if limits else key
 
 
-def _limits(known: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
+def _limits(known: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float | None]]]:
     for new, old in _LIMITS.items():
         low, high = known.get(f"lower_{old}_limit"), known.get(f"upper_{old}_limit")
         if low is not None or high is not None:

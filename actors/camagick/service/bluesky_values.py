@@ -59,7 +59,9 @@ def value_of(value: Any) -> Any:
     return made[()] if made.ndim == 0 else made
 
 
-def attributes_of(key: Mapping[str, Any], reading: Mapping[str, Any] | None = None) -> dict:
+def attributes_of(
+    key: Mapping[str, Any], reading: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return what is known about a value.
 
     Parameters

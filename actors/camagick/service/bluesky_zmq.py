@@ -6,6 +6,7 @@ Imported only where they are received, because it imports bluesky.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 _SAY = 60.0
 
 
-class _Dispatcher(RemoteDispatcher):  # type: ignore[misc]
+class _Dispatcher(RemoteDispatcher):  # type: ignore[misc, unused-ignore]
     """Bluesky's dispatcher, which prints to the standard output or ends when it gets garbage."""
 
     def __init__(self, address: str, prefix: bytes, take: Callable[[str, Any], None]) -> None:
@@ -35,8 +36,9 @@ class _Dispatcher(RemoteDispatcher):  # type: ignore[misc]
         self.refused = 0
 
     async def _poll(self) -> None:
+        receiver: Any = self._socket
         while True:
-            message = await self._socket.recv()
+            message = await receiver.recv()
             try:
                 self._read(message)
             except BadDocument as error:
@@ -85,7 +87,7 @@ class Listener:
     ) -> None:
         self._home = asyncio.get_running_loop()
         self._failed = failed
-        self._dispatcher = _Dispatcher(
+        self._dispatcher: Any = _Dispatcher(
             address, prefix, lambda *document: self._tell(take, *document)
         )
         self._thread = threading.Thread(target=self._run, name="bluesky-0MQ", daemon=True)
@@ -113,7 +115,7 @@ class Listener:
         loop = self._dispatcher.loop
         while self._thread.is_alive():
             # It stops itself when its task is cancelled; that may not be there yet.
-            if not loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # its loop is closed: it has ended
                 loop.call_soon_threadsafe(self._cancel)
             await asyncio.sleep(0.01)
 

@@ -11,7 +11,7 @@ from camagick.service.ophyd_errors import named
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from camagick.service.ophyd_device import Readings, Take
+    from camagick.service.ophyd_device import Names, Readings, Take
 
 
 class AsyncDevice(Device):
@@ -49,7 +49,7 @@ class AsyncDevice(Device):
             waiting += [child for _, child in thing.children()]
         return found
 
-    def subscribe(self, names: set[str], take: Take, changed: Callable[[bool], None]) -> set[str]:
+    def subscribe(self, names: Names, take: Take, changed: Callable[[bool], None]) -> Names:
         def event(readings: Readings) -> None:
             for name, reading in readings.items():
                 take(name, reading)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     Readings = Mapping[str, Mapping[str, Any]]
     Take = Callable[[str, Mapping[str, Any]], None]
+    Names = set[str]  # within the class, `set` is what sets a device
 
 #: Seconds to give back what a device holds, at the end.
 _CLOSE = 2.0
@@ -79,9 +80,9 @@ class Device:
             answer: Readings = await self._call(function)
             return answer
 
-    def hinted(self) -> set[str]:
+    def hinted(self) -> frozenset[str]:
         """Return the names of what its author says is worth a look."""
-        return set((getattr(self.thing, "hints", None) or {}).get("fields", ()))
+        return frozenset((getattr(self.thing, "hints", None) or {}).get("fields", ()))
 
     async def trigger(self, timeout: float) -> None:  # noqa: ASYNC109 - it names the option
         """Trigger, and wait until it has measured.
@@ -169,7 +170,7 @@ class Device:
         """Tell whether it has an event for each change of its value."""
         return "value" in getattr(self.thing, "event_types", ())
 
-    def subscribe(self, names: set[str], take: Take, changed: Callable[[bool], None]) -> set[str]:
+    def subscribe(self, names: Names, take: Take, changed: Callable[[bool], None]) -> Names:
         """Follow the signals of these names; return those that can be followed.
 
         Parameters

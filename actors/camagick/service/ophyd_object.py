@@ -92,6 +92,7 @@ async def make(
             raise BadOption(f"{flag} {what}: this is an object already, and takes no arguments")
         return found
     default = tag_of(str(getattr(found, "__name__", what)).lower())
+    made: Any = None
     try:
         if "name" not in named and _needs_name(found):
             named = {**named, "name": default}

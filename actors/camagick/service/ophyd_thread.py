@@ -56,12 +56,14 @@ class Thread:
 def _serve(work: queue.SimpleQueue[Any]) -> None:
     while (item := work.get()) is not None:
         call, loop, answer = item
+        result: Any = None
+        error: Exception | None = None
         try:
-            result, error = call(), None
+            result = call()
         except StopIteration as stop:  # no future takes one
-            result, error = None, RuntimeError(f"StopIteration: {stop}")
+            error = RuntimeError(f"StopIteration: {stop}")
         except Exception as raised:  # noqa: BLE001 - it belongs to whoever waits
-            result, error = None, raised
+            error = raised
         try:
             loop.call_soon_threadsafe(_settle, answer, result, error)
         except RuntimeError:  # the loop is closed: nobody waits

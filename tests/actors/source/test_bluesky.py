@@ -75,7 +75,7 @@ def proxy() -> Iterator[Proxy]:
 def publisher(proxy: Proxy, serializer: Callable[[Any], bytes], prefix: bytes = b"") -> Any:
     from bluesky.callbacks.zmq import Publisher
 
-    found = Publisher(proxy.into, serializer=serializer, prefix=prefix)
+    found: Any = Publisher(proxy.into, serializer=serializer, prefix=prefix)
     try:
         yield found
     finally:
@@ -188,7 +188,7 @@ def test_strangers_are_not_unpickled(
         async with listening(proxy) as source:
             with publisher(proxy, dumps) as say:
                 await heard(source, lambda: scan.scan(1, say))
-                with publisher(proxy, lambda document: document) as stranger:  # type: ignore[arg-type,return-value]
+                with publisher(proxy, lambda document: document) as stranger:
                     while source.figures()["refused"] < 3 * len(evil) + 3:
                         for body in evil:
                             stranger("start", body)
@@ -215,7 +215,7 @@ def test_published_runs_are_what_the_event_model_says(proxy: Proxy) -> None:
         [sys.executable, "-c", _READER, proxy.out], stdout=subprocess.PIPE, text=True
     )
     image = np.arange(6, dtype="u2").reshape(2, 3)
-    rows = [
+    rows: list[tuple[int, dict[str, Any]]] = [
         (1, {"x": np.float64(1.5), "text": "a", "image": image}),
         (1, {"x": np.float64(2.5), "text": "b", "image": image}),
         (2, {"x": np.float64(3.5), "text": "c", "image": image}),
@@ -253,7 +253,8 @@ def test_published_runs_are_what_the_event_model_says(proxy: Proxy) -> None:
     finally:
         reader.kill()
         reader.wait()
-        reader.stdout.close()
+        if reader.stdout is not None:
+            reader.stdout.close()
     kinds = [name for name, _ in documents]
     assert kinds == [
         "start", "descriptor", "event", "event", "stop",

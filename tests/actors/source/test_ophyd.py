@@ -7,7 +7,7 @@ import contextlib
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -118,7 +118,7 @@ def test_a_measurement_that_never_ends_is_named(name: str) -> None:
 
 def test_calls_that_block_leave_the_loop_free(happened: list[str]) -> None:
     async def run() -> None:
-        async with running(Processor(f"{DEVICES}:Blocking", trigger=1)) as source:
+        async with running(Processor(f"{DEVICES}:Blocking", trigger=True)) as source:
             call = asyncio.ensure_future(source())
             await asyncio.wait([call], timeout=0.05)
             assert not call.done()
@@ -214,7 +214,7 @@ def test_setting_waits_and_names_what_fails(caplog: pytest.LogCaptureFixture) ->
 
     async def run() -> Data:
         async with running(Sink("ophyd.sim:motor", tag="x")) as sink:
-            rest = await sink(Data({"x": np.array([2.5]), "y": 1}))
+            rest: Data = await sink(Data({"x": np.array([2.5]), "y": 1}))
         what = "tests.servers.ophyd_async_devices:AsyncDet"
         async with running(Sink(what, name="det")) as sink:
             await sink({"det": 3})
@@ -252,13 +252,13 @@ test_setting_waits_and_names_what_fails = pytest.mark.errors_expected(
         (lambda: Processor("det"), "'det' is not module:Class"),
         (lambda: Processor(5), "5 is not module:Class"),
         (lambda: Processor("a:b", mode="fast"), "mode=fast: there is subscribe and poll"),
-        (lambda: Processor("a:b", mode="subscribe", trigger=1), "it has no mode=subscribe"),
+        (lambda: Processor("a:b", mode="subscribe", trigger=True), "it has no mode=subscribe"),
         (lambda: Processor("a:b", stage="maybe"), "stage=maybe: there is never, run, iteration"),
         (lambda: Processor("a:b", kinds="hot"), "kinds=hot: there is hinted, normal, config"),
         (lambda: Processor("a:b", Hz=-1), "Hz=-1 is not a number"),
-        (lambda: Processor("a:b", timeout="x"), "timeout='x' is not a number"),
+        (lambda: Processor("a:b", timeout=cast(Any, "x")), "timeout='x' is not a number"),
         (lambda: Sink("a:b", timeout=0), "timeout=0 is not a number"),
-        (lambda: Sink("a:b", tag=5), "neither a tag nor"),
+        (lambda: Sink("a:b", tag=cast(Any, 5)), "neither a tag nor"),
     ],
 )
 def test_wrong_options(make: Callable[[], Any], text: str) -> None:
