@@ -59,7 +59,7 @@ def ioc(tmp_path: Path) -> Iterator[ExampleIoc]:
         server.kill()
 
 
-@pytest.fixture(params=["caproto", "pyepics"])
+@pytest.fixture(params=["caproto", pytest.param("pyepics", marks=pytest.mark.long)])
 def layer(
     request: pytest.FixtureRequest, ioc: ExampleIoc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> str:

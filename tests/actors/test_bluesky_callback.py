@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +20,8 @@ from tests.servers import scan
 if TYPE_CHECKING:
     from pathlib import Path
 
-os.environ.setdefault("OPHYD_CONTROL_LAYER", "dummy")
 pytest.importorskip("bluesky")
-pytest.importorskip("ophyd")
+scan.without_channel_access()
 
 
 class Kept:
@@ -152,8 +150,8 @@ def test_on_the_bus_an_actor_may_be_killed(tmp_path: Path) -> None:
     with Callback(flow, run=caspy.run) as callback:
         scan.scan(3, callback, last=2.0)
         wait_for(lambda: len(written()) == 3, "the first scan")
-        launcher = psutil.Process().children()[-1]
-        [source] = [one for one in launcher.children() if "piped" in "".join(one.cmdline())]
+        below = psutil.Process().children(recursive=True)
+        [source] = [one for one in below if "piped" in "".join(one.cmdline())]
         source.send_signal(signal.SIGKILL)
         scan.scan(3, callback, last=2.0)
     assert written() == ["motor 0.0 1", "motor 1.0 2", "motor 2.0 3"] * 2

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
+from unittest import mock
 
 import numpy as np
+import pytest
+
+
+def without_channel_access() -> None:
+    """Import ophyd, if it is there, without its threads and sockets for EPICS."""
+    with mock.patch.dict(os.environ, OPHYD_CONTROL_LAYER="dummy"):
+        pytest.importorskip("ophyd")
 
 
 @functools.cache

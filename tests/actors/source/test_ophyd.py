@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any, cast
@@ -18,23 +17,15 @@ from camagick.processor import Placement
 from camagick.service.ophyd_thread import Thread
 from camagick.sink.ophyd import Processor as Sink
 from camagick.source.ophyd import Processor
+from tests.servers import scan
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
 DEVICES = "tests.servers.ophyd_devices"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _no_control_system() -> Iterator[None]:
-    """Import ophyd without Channel Access: nothing here needs it."""
-    before = os.environ.get("OPHYD_CONTROL_LAYER")
-    os.environ["OPHYD_CONTROL_LAYER"] = "dummy"
-    pytest.importorskip("ophyd")
-    yield
-    os.environ.pop("OPHYD_CONTROL_LAYER")
-    if before is not None:
-        os.environ["OPHYD_CONTROL_LAYER"] = before
+scan.without_channel_access()
 
 
 @pytest.fixture
