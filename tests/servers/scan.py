@@ -5,16 +5,24 @@ from __future__ import annotations
 import functools
 import os
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import pytest
 
+_LAYER = "OPHYD_CONTROL_LAYER"
+
 
 def without_channel_access() -> None:
     """Import ophyd, if it is there, without its threads and sockets for EPICS."""
-    with mock.patch.dict(os.environ, OPHYD_CONTROL_LAYER="dummy"):
+    # Not by patch.dict: it writes all variables anew, and processes lose their names by that.
+    before = os.environ.get(_LAYER)
+    os.environ[_LAYER] = "dummy"
+    try:
         pytest.importorskip("ophyd")
+    finally:
+        del os.environ[_LAYER]
+        if before is not None:
+            os.environ[_LAYER] = before
 
 
 @functools.cache
