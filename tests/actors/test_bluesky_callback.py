@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import socket
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +12,12 @@ import pytest
 
 import caspy
 from camagick.bluesky import Callback, FlowFailed
+from camagick.data import Data
 from camagick.flow.chain import Processor as Chain
 from camagick.pipe.npfun import Processor as Npfun
-from camagick.service.bluesky_documents import Documents
+from camagick.processor import EndOfData
+from camagick.service.bluesky_documents import Documents, Row
+from camagick.service.bluesky_feed import Piped, send
 from camagick.sink.summary import Processor as Summary
 from tests.buses import wait_for
 from tests.servers import scan
@@ -155,6 +160,35 @@ def test_on_the_bus_an_actor_may_be_killed(tmp_path: Path) -> None:
         source.send_signal(signal.SIGKILL)
         scan.scan(3, callback, last=2.0)
     assert written() == ["motor 0.0 1", "motor 1.0 2", "motor 2.0 3"] * 2
+
+
+def test_rows_after_a_kill_begin_with_a_whole_one(caplog: pytest.LogCaptureFixture) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    async def run() -> list[Any]:
+        source = Piped(theirs)
+        await source.startup()
+        source.recall([{"number": 3}])
+        ours.send(b"\x02the end of a row whose beginning was read by a predecessor")
+        data = Data({"x": np.arange(9_000)})
+        data.describe("x", {"units": "mm"})
+        for number in (6, 7):
+            send(ours, number, Row(data, {"scan_id": number}))
+        context: dict[str, Any] = {}
+        found = [await source({}, context), await source({}, context)]
+        assert context == {"scan_id": 7}
+        assert source.remember() == {"number": 7}
+        ours.close()
+        with pytest.raises(EndOfData):
+            await source({}, context)
+        await source.shutdown()
+        return found
+
+    first, _ = asyncio.run(run())
+    assert first["x"].shape == (9_000,)
+    assert first.attributes("x") == {"units": "mm"}
+    assert "events were lost with a process that was killed" in caplog.text
+    assert "missed=2" in caplog.text
 
 
 def _run_of(*, data_keys: dict[str, Any]) -> Any:

@@ -21,6 +21,12 @@ log = logging.getLogger(__name__)
 
 Document = Mapping[str, Any]
 
+#: The kinds of documents that say something about data.
+_TAKEN = frozenset({
+    "start", "descriptor", "resource", "stream_resource", "datum", "datum_page", "event",
+    "event_page", "bulk_events", "stream_datum", "stop",
+})  # fmt: skip
+
 
 class Row(NamedTuple):
     """What an iteration gets: data by tag, and the context."""
@@ -71,10 +77,9 @@ class Documents:
         KeyError, TypeError, ValueError, AttributeError, IndexError
             When something is not as the event model says.
         """
-        take = getattr(self, f"_{name}", None)
-        if take is None:
-            return []  # a kind of document that says nothing about data
-        return list(take(document) or ())
+        if name not in _TAKEN:
+            return []
+        return list(getattr(self, f"_{name}")(document) or ())
 
     def _start(self, document: Document) -> None:
         self._runs[str(document["uid"])] = _Run(document)

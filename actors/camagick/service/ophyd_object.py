@@ -86,6 +86,19 @@ async def make(
     BadOption
         When that is not possible.
     """
+    made = await _made(flag, what, arguments, named, thread)
+    if not isinstance(getattr(made, "name", None), str) or not hasattr(made, "read"):
+        raise BadOption(f"{flag} {what}: {type(made).__name__} is no device: it has no read()")
+    return made
+
+
+async def _made(
+    flag: str,
+    what: Any,
+    arguments: Sequence[Any],
+    named: Mapping[str, Any],
+    thread: Thread,
+) -> Any:
     found = find(flag, what)
     if not (inspect.isclass(found) or inspect.isroutine(found)):
         if arguments or named:
@@ -103,7 +116,7 @@ async def make(
             made = await thread(found, *arguments, **named)
     except Exception as error:
         raise BadOption(f"{flag} {what}: {type(error).__name__}: {error}") from error
-    if is_asynchronous(made) and not made.name:
+    if is_asynchronous(made) and not getattr(made, "name", None):
         made.set_name(default)
     return made
 

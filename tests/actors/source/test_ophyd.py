@@ -264,6 +264,7 @@ def test_wrong_options(make: Callable[[], Any], text: str) -> None:
         (("ophyd.sim:nosuch",), "there is no 'nosuch' in it"),
         (("ophyd.sim:det", "BL:"), "this is an object already"),
         (("ophyd:EpicsSignalRO",), "TypeError: .*read_pv"),
+        (("os:environ",), "_Environ is no device"),
     ],
 )
 def test_what_cannot_be_made(words: tuple[str, ...], text: str) -> None:
