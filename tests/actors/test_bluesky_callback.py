@@ -225,6 +225,23 @@ def test_event_pages_are_several_events() -> None:
     assert documents.missed == 0
 
 
+def test_a_successor_goes_on_in_the_middle_of_a_run() -> None:
+    run, stream = _run_of(data_keys={"x": KEY})
+    documents = Documents()
+    documents.feed("start", run.start_doc)
+    documents.feed("descriptor", stream.descriptor_doc)
+    documents.feed("event", stream.compose_event(data={"x": 1.0}, timestamps={"x": 0.0}))
+    successor = Documents()
+    successor.restore(documents.state())
+    stream.compose_event(data={"x": 2.0}, timestamps={"x": 0.0})  # came while nobody was there
+    [row] = successor.feed("event", stream.compose_event(data={"x": 3.0}, timestamps={"x": 0.0}))
+    assert (row.data["x"], row.context["seq_num"], row.context["scan_id"]) == (3.0, 3, 7)
+    assert row.data.attributes("x")["units"] == "mm"
+    successor.feed("stop", run.compose_stop())
+    assert (successor.stopped, successor.missed) == (1, 1)
+    assert documents.state() != successor.state()
+
+
 def test_stream_documents_say_where_frames_are() -> None:
     run, stream = _run_of(data_keys={"det": {**KEY, "external": "STREAM:"}})
     resource = run.compose_stream_resource(

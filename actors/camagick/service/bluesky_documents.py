@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from camagick.data import Data
+from camagick.service.bluesky_codec import dumps, loads
 from camagick.service.bluesky_values import NoValue, attributes_of, tag_of, value_of
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,19 @@ class Documents:
             return []
         return list(getattr(self, f"_{name}")(document) or ())
 
+    def state(self) -> dict[str, bytes]:
+        """Return what has to be known to go on in the middle of the runs, for a successor."""
+        runs = [[run.start, run.descriptors, run.resources, run.counts] for run in
+                self._runs.values()]  # fmt: skip
+        return {"runs": dumps({"runs": runs})}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where a predecessor was, as its `state` tells."""
+        for start, descriptors, resources, counts in loads(state["runs"])["runs"]:
+            run = _Run(start, descriptors, resources, counts=counts)
+            self._runs[start["uid"]] = run
+            self._of |= dict.fromkeys([*descriptors, *resources], start["uid"])
+
     def _start(self, document: Document) -> None:
         self._runs[str(document["uid"])] = _Run(document)
 
@@ -145,7 +159,7 @@ class Documents:
         data = Data()
         for key, value in document["data"].items():
             if document.get("filled", {}).get(key) is False:
-                value = run.datums.get(value, value)
+                value = run.datums.pop(value, value)
             described = descriptor["data_keys"].get(key, {})
             stamp = document.get("timestamps", {}).get(key)
             self._put(data, key, value, described, stamp)

@@ -13,7 +13,7 @@ from camagick.service.bluesky_documents import Documents, Row
 from camagick.service.bluesky_options import checked_address, checked_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from camagick.data import Data
     from camagick.service.bluesky_zmq import Listener
@@ -81,6 +81,7 @@ class Processor(ProcessorBase):
         self._error: BaseException | None = None
         self._listener: Listener | None = None
         self._counts = {"refused": 0, "missed": 0, "overruns": 0}
+        self.memory = 1
 
     async def startup(self) -> None:
         """Begin to listen; nobody has to be there."""
@@ -141,6 +142,14 @@ class Processor(ProcessorBase):
         if context is not None:
             context.update(row.context)
         return row.data
+
+    def remember(self) -> Mapping[str, Any]:
+        """Return what events of the runs that go on refer to."""
+        return self._documents.state()
+
+    def recall(self, remembered: Sequence[Mapping[str, Any]]) -> None:
+        for state in remembered:
+            self._documents.restore(state)
 
     def figures(self) -> Mapping[str, int | float]:
         """Return what was not read, did not come, or gave way."""

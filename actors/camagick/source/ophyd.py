@@ -277,6 +277,14 @@ class Processor(ProcessorBase):
             made.describe(tag, attributes_of(self._keys.get(name, {}), reading))
         return made
 
+    async def _unstage(self, device: Device) -> None:
+        try:
+            async with asyncio.timeout(self._timeout):
+                await device.unstage()
+        except TimeoutError:
+            text = f"{device.name} is not unstaged within timeout={self._timeout:g} s"
+            raise DeviceFailed(text) from None
+
     async def shutdown(self) -> None:
         """Put the device back, and let go of it."""
         device, self._device = self._device, None
@@ -288,8 +296,7 @@ class Processor(ProcessorBase):
             return
         try:
             if self._staged:
-                async with asyncio.timeout(self._timeout):
-                    await device.unstage()
+                await self._unstage(device)
         finally:
             self._staged = False
             with contextlib.suppress(Exception):
