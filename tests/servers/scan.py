@@ -48,3 +48,18 @@ def scan(points: int, subscriber: Any, last: float = 1.0) -> str:
     detectors = [det, image_detector(motor)]
     [uid] = engine()(plan(detectors, motor, 0, last, points), subscriber)
     return str(uid)
+
+
+def slow_scan(points: int, subscriber: Any, seconds: float) -> None:
+    """Do a scan that takes its time for each point."""
+    from bluesky.plan_stubs import sleep, trigger_and_read
+    from bluesky.preprocessors import run_decorator
+    from ophyd.sim import motor
+
+    @run_decorator()
+    def plan() -> Any:
+        for _ in range(points):
+            yield from sleep(seconds)
+            yield from trigger_and_read([motor])
+
+    engine()(plan(), subscriber)

@@ -125,7 +125,7 @@ class Processor(ProcessorBase):
         except TimeoutError:
             raise NoProxy(
                 f"--to-bluesky: nobody listens at {self._address}: "
-                "bluesky-0MQ-proxy 5577 5578 starts a proxy"
+                "bluesky-0MQ-proxy starts a proxy"
             ) from None
 
     async def __call__(self, data: Any = None, context: Any = None) -> None:

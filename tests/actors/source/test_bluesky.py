@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -56,8 +57,11 @@ class Proxy:
     """A running bluesky-0MQ-proxy: `into` for publishers, `out` for listeners."""
 
     def __init__(self, into: int, out: int) -> None:
-        self.into, self.out = f"localhost:{into}", f"localhost:{out}"
-        command = [sys.executable, "-m", "bluesky.commandline.zmq_proxy", str(into), str(out)]
+        self.into, self.out = f"127.0.0.1:{into}", f"127.0.0.1:{out}"
+        command = [
+            sys.executable, "-m", "bluesky.commandline.zmq_proxy",
+            "--in-address", f"127.0.0.1:{into}", "--out-address", f"127.0.0.1:{out}",
+        ]  # fmt: skip
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 
@@ -156,6 +160,37 @@ def test_the_end_of_a_run_may_be_the_end(proxy: Proxy) -> None:
             return count, int(source.figures()["missed"])
 
     assert asyncio.run(run()) == (3, 0)
+
+
+@pytest.mark.long
+def test_an_actor_that_is_killed_goes_on_in_the_run(proxy: Proxy) -> None:
+    points = 200
+    words = ["--from-bluesky", "0MQ", proxy.out, "prefix=slow", "--only", "motor$"]
+    with (
+        Run(*words, "--to-summary", "fmt={scan_id} {seq_num}") as run,
+        publisher(proxy, dumps, b"slow") as say,
+        concurrent.futures.ThreadPoolExecutor(1) as pool,
+    ):
+
+        def one() -> int:
+            scan.scan(1, say)
+            return run.out.count("\n")
+
+        until(one, "a first event")
+        before = run.out.count("\n")
+        long_scan = pool.submit(scan.slow_scan, points, say, 0.02)
+        until(lambda: run.out.count("\n") > before + 5, "some events")
+        run.actor("bluesky.1").kill()
+        long_scan.result(60)
+        until(lambda: run.out.rstrip().endswith(f" {points}"), "the last event")
+        until(lambda: "did not come" in run.log, "how many were lost")
+        run.interrupt()
+        assert run.wait() == 0, run.log
+        lines = [line.split() for line in run.out.splitlines()]
+        numbers = [int(number) for scan_id, number in lines if scan_id == lines[-1][0]]
+        assert numbers == sorted(set(numbers))
+        assert "in the middle" not in run.log
+        assert f"missed={points - len(numbers)} " in run.log
 
 
 class _Touch:
