@@ -131,17 +131,7 @@ def test_a_slow_flow_loses_nothing() -> None:
     assert [context["seq_num"] for _, context in kept.rows] == list(range(1, 31))
 
 
-def test_on_the_bus(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    flow = Chain(Npfun("sum"), Summary(fmt="{tag} {} {seq_num}", path=str(out)))
-    with Callback(flow, run=caspy.run) as callback:
-        for _ in range(2):
-            scan.scan(3, callback, last=2.0)
-    lines = [line for line in out.read_text().splitlines() if line.startswith("img")]
-    assert lines == ["img 0.0 1", "img 48.0 2", "img 96.0 3"] * 2
-
-
-def test_on_the_bus_an_actor_may_be_killed(tmp_path: Path) -> None:
+def test_on_the_bus_where_an_actor_may_be_killed(tmp_path: Path) -> None:
     import psutil
 
     out = tmp_path / "out"
@@ -160,6 +150,8 @@ def test_on_the_bus_an_actor_may_be_killed(tmp_path: Path) -> None:
         source.send_signal(signal.SIGKILL)
         scan.scan(3, callback, last=2.0)
     assert written() == ["motor 0.0 1", "motor 1.0 2", "motor 2.0 3"] * 2
+    images = [line for line in out.read_text().splitlines() if line.startswith("img ")]
+    assert images == ["img 0.0 1", "img 48.0 2", "img 96.0 3"] * 2
 
 
 def test_rows_after_a_kill_begin_with_a_whole_one(caplog: pytest.LogCaptureFixture) -> None:

@@ -56,7 +56,7 @@ def slow_scan(points: int, subscriber: Any, seconds: float) -> None:
     from bluesky.preprocessors import run_decorator
     from ophyd.sim import motor
 
-    @run_decorator()
+    @run_decorator()  # type: ignore[untyped-decorator, unused-ignore]
     def plan() -> Any:
         for _ in range(points):
             yield from sleep(seconds)

@@ -15,7 +15,6 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from camagick.data import Data
-from camagick.service.bluesky_codec import dumps, loads
 from camagick.service.bluesky_values import NoValue, attributes_of, tag_of, value_of
 
 log = logging.getLogger(__name__)
@@ -84,12 +83,16 @@ class Documents:
 
     def state(self) -> dict[str, bytes]:
         """Return what has to be known to go on in the middle of the runs, for a successor."""
+        from camagick.service.bluesky_codec import dumps
+
         runs = [[run.start, run.descriptors, run.resources, run.counts] for run in
                 self._runs.values()]  # fmt: skip
         return {"runs": dumps({"runs": runs})}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where a predecessor was, as its `state` tells."""
+        from camagick.service.bluesky_codec import loads
+
         for start, descriptors, resources, counts in loads(state["runs"])["runs"]:
             run = _Run(start, descriptors, resources, counts=counts)
             self._runs[start["uid"]] = run

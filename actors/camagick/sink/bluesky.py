@@ -124,8 +124,7 @@ class Processor(ProcessorBase):
                     await asyncio.sleep(0.1)
         except TimeoutError:
             raise NoProxy(
-                f"--to-bluesky: nobody listens at {self._address}: "
-                "bluesky-0MQ-proxy starts a proxy"
+                f"--to-bluesky: nobody listens at {self._address}: bluesky-0MQ-proxy starts a proxy"
             ) from None
 
     async def __call__(self, data: Any = None, context: Any = None) -> None:
