@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
 
 from camagick.data import Data
-from camagick.errors import BadOption, DuplicateTag
+from camagick.errors import BadOption, CamagickError, DuplicateTag
 from camagick.processor import Placement
 from camagick.service.ophyd_thread import Thread
 from camagick.sink.ophyd import Processor as Sink
 from camagick.source.ophyd import Processor
+from tests.buses import Run, card_of
 from tests.servers import scan
 
 if TYPE_CHECKING:
@@ -117,6 +120,25 @@ def test_calls_that_block_leave_the_loop_free(happened: list[str]) -> None:
             await asyncio.wait([call])
 
     asyncio.run(run())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("stage", ["never", "run", "iteration"])
+def test_ctrl_c_does_not_wait_for_a_driver(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPHYD_CONTROL_LAYER", "dummy")
+    words = ["--from-ophyd", f"{DEVICES}:Blocking", "trigger=1", f"stage={stage}", "timeout=100"]
+    with Run("-bus", "stuck", *words, "--to-summary") as run:
+        card_of("stuck")
+        run.interrupt()
+        assert run.process.wait(5) == 0, run.log
+
+
+def test_threads_that_were_not_inherited_are_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    dispatcher = SimpleNamespace(threads={"monitor": threading.Thread()})
+    layer = SimpleNamespace(get_dispatcher=lambda: dispatcher, thread_class=threading.Thread)
+    monkeypatch.setitem(sys.modules, "ophyd", SimpleNamespace(get_cl=lambda: layer))
+    with pytest.raises(CamagickError, match="imported before this process was forked"):
+        asyncio.run(rows(1, f"{DEVICES}:MyDevice"))
 
 
 def test_a_signal_hands_on_each_change() -> None:
