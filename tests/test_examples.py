@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 EXAMPLES = ROOT / "examples"
 #: Files that a test below is about.
 TRIED = {
-    "README.md", "ad-hoc.spy", "api_function_source.py", "api_hello_ioc.py", "api_plot.py",
-    "demo.py", "loopback.env", "own_processor.py", "roi-to-ioc.spy", "scan-to-hdf5.spy",
+    "README.md", "ad-hoc.spy", "api_bluesky.py", "api_function_source.py", "api_hello_ioc.py",
+    "api_plot.py", "demo.py", "loopback.env", "own_processor.py", "roi-to-ioc.spy",
+    "scan-to-hdf5.spy",
 }  # fmt: skip
 #: Runs a script with its debug messages shown.
 _WITH_LOG = (
@@ -110,6 +111,20 @@ def test_api_hello_ioc(start: Start) -> None:
     assert script.line() == "foo: 8"
     script.interrupt()  # a plain loop of asyncio: Ctrl-C is a KeyboardInterrupt there
     script.wait()
+
+
+def test_api_bluesky(start: Start) -> None:
+    pytest.importorskip("bluesky")
+    pytest.importorskip("ophyd")
+    script = start("python $EXAMPLES/api_bluesky.py", OPHYD_CONTROL_LAYER="dummy")
+    assert "until Ctrl-C" in str(script.line())
+    until_there("LIVE:motor", script.env)  # the last of both
+    for name, value in (("LIVE:img_roi", "42"), ("LIVE:motor", "7")):
+        show = start(f"caget -t {name}")
+        while (line := show.line()) != value:
+            assert line is None, line
+            show = start(f"caget -t {name}")
+    assert stop(script) == []
 
 
 @pytest.mark.parametrize("name", ["api_plot.py", "api_function_source.py"])
