@@ -237,7 +237,7 @@ class StreamSource(ProcessorBase):
             return
         if not there:
             self._over = True
-            await self.ended()
+            await self.at_end()
 
     def _silent(self) -> None:
         text = f"{self.origin}: nothing came for {self.timeout:g} s"
@@ -251,7 +251,7 @@ class StreamSource(ProcessorBase):
         """Wait for more bytes; False at the end."""
         return self.inlet is not None and await self.inlet.more()
 
-    async def ended(self) -> None:
+    async def at_end(self) -> None:
         """Take note of the end of the stream; what is wrong with it goes to `fail`."""
 
     def fail(self, error: Exception) -> None:

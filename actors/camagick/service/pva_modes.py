@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from camagick.service.ca_queues import Clustered, Every, Queued
+from camagick.service.ca_queues import Clustered, Every
 from camagick.service.ca_trigger import Continuous, Guided, Hasty, Thorough, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from camagick.service.ca_queues import Bounds
     from camagick.service.ca_trigger import Guide
 
 _DWELL = 0.1
@@ -21,7 +22,7 @@ def chosen(
     *,
     guide: Guide | None,
     dwell: float | None,
-    queue: tuple[int | None, int | None],
+    queue: Bounds,
     alone: bool,
 ) -> tuple[Trigger, float]:
     """Return what decides when to go, and the seconds to wait then.
@@ -37,7 +38,7 @@ def chosen(
     dwell
         Seconds; None for the default.
     queue
-        How many updates and how many bytes may wait; None: as many as usual.
+        How much may wait.
     alone
         Whether every update of one PV shall be handed on.
     """
@@ -50,15 +51,7 @@ def chosen(
     if guide is not None:
         return Guided(pvs, guide), wait
     if mode == "every":
-        return _bounded(Every(pvs), *queue), 0.0
+        return Every(pvs, queue), 0.0
     if mode == "clustered":
-        return _bounded(Clustered(pvs, pace), *queue), 0.0
+        return Clustered(pvs, pace, queue), 0.0
     return {"sloppy": Trigger, "hasty": Hasty, "thorough": Thorough}[mode](pvs), wait
-
-
-def _bounded(trigger: Queued, rows: int | None, size: int | None) -> Queued:
-    if rows is not None:
-        trigger.ROWS = rows
-    if size is not None:
-        trigger.BYTES = size
-    return trigger

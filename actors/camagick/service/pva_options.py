@@ -16,8 +16,6 @@ _NAMES = {
     **{str(dtype): code for code, dtype in DTYPES.items() if code != "?"},
 }  # fmt: skip
 _TYPE = re.compile(r"(?P<name>\w+)(?:(?P<array>\[\]|:\d+)|(?P<image>:\d+(?:x\d+)+))?")
-_YES, _NO = ("1", "yes", "true", "on"), ("0", "no", "false", "off", "")
-_SIZES = {"": 1, "k": 1000, "M": 10**6, "G": 10**9}
 
 
 def tagged_fields(
@@ -64,29 +62,6 @@ def split(word: str) -> tuple[str, str]:
     return pv, path
 
 
-def queue_limits(queue: Any) -> tuple[int | None, int | None]:
-    """Return how many updates, and how many bytes, may wait; None: as many as usual.
-
-    Parameters
-    ----------
-    queue
-        A number of updates, or a size: ``500MB``, ``4GB``.
-
-    Raises
-    ------
-    BadOption
-        When it is neither.
-    """
-    if queue in ("", None):
-        return None, None
-    if isinstance(queue, int) and not isinstance(queue, bool) and queue > 0:
-        return queue, None
-    match = re.fullmatch(r"(\d+)([kMG]?)B", str(queue))
-    if match is None or not int(match[1]):
-        raise BadOption(f"queue={queue}: a number of updates, or a size like 500MB")
-    return None, int(match[1]) * _SIZES[match[2]]
-
-
 def parsed(tag: str, text: Any) -> Form:
     """Return the form that a user names: ``double``, ``int[]``, ``off|on``, ``image``, ...
 
@@ -110,17 +85,3 @@ def parsed(tag: str, text: Any) -> Form:
             "float64, arrays of them (double[]), images (uint16:64x32, image), and off|on"
         )
     return Form("image" if match["image"] else "array" if match["array"] else "scalar", code)
-
-
-def truth(name: str, value: Any) -> bool:
-    """Return the value of an option that is yes or no.
-
-    Raises
-    ------
-    BadOption
-        When it is neither.
-    """
-    text = str(value).strip().lower()
-    if text in _YES or text in _NO:
-        return text in _YES
-    raise BadOption(f"{name}={value}: yes or no")

@@ -10,7 +10,8 @@ import numpy as np
 
 from camagick.errors import BadOption
 from camagick.processor import ProcessorBase, Role
-from camagick.service.pva_options import parsed, truth
+from camagick.service.ca_options import truth
+from camagick.service.pva_options import parsed
 from camagick.tools.pva_forms import plain
 
 if TYPE_CHECKING:

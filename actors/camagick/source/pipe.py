@@ -210,7 +210,7 @@ class Processor(StreamSource):
         except OSError as error:
             raise CamagickError(f"cannot run {self.origin}: {error.strerror}") from None
 
-    async def ended(self) -> None:
+    async def at_end(self) -> None:
         """Say how the command has ended."""
         if self._output is None:
             return

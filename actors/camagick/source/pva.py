@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from camagick.data import Data
 from camagick.errors import CamagickError, DuplicateTag
 from camagick.processor import ProcessorBase, Role
-from camagick.service.ca_options import checked_guide, seconds
+from camagick.service.ca_options import bounds, checked_guide, seconds, truth
 from camagick.service.ca_queues import Every
 from camagick.service.ca_trigger import Continuous, Trigger
 from camagick.service.pva_modes import chosen
-from camagick.service.pva_options import queue_limits, split, tagged_fields, truth
+from camagick.service.pva_options import split, tagged_fields
 from camagick.service.pva_watch import Watch
 from camagick.tools.pva_codecs import Packed
 from camagick.tools.pva_values import Columns, Reading
@@ -58,9 +58,10 @@ class Processor(ProcessorBase):
     dwell : float, optional
         Seconds to wait after a change for the rest of a set of updates; 0 for one PV, 0.1 for
         several.
-    queue : int or str, optional
+    queue : int or str, default 10000
         How much may wait in modes every and clustered while the pipe is slower: a number of
-        updates (10000), or a size (``256MB``). The oldest give way, counted.
+        updates (10000), a size (``256MB``), or both (``10000,256MB``). The oldest give way, and
+        are counted.
     timeout : float, default 5.0
         Seconds after which a PV that does not answer is named in the log. The run waits on for it.
     strict : bool, default False
@@ -94,7 +95,7 @@ class Processor(ProcessorBase):
         guide: str = "",
         when: str = "",
         dwell: float | None = None,
-        queue: int | str = "",
+        queue: int | str = 10_000,
         timeout: float = 5.0,
         strict: bool = False,
         **tags: str,
@@ -104,7 +105,7 @@ class Processor(ProcessorBase):
         self._targets = _targets(self._tags, self._guide.pvs if self._guide else ())
         self._mode = mode
         self._dwell = None if dwell is None else seconds("dwell", dwell)
-        self._queue = queue_limits(queue)
+        self._queue = bounds(queue)
         self._timeout, self._strict = seconds("timeout", timeout), truth("strict", strict)
         self._trigger = Trigger(())
         self._client: Client | None = None
