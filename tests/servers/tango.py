@@ -121,7 +121,14 @@ class Lab:
     def keithley(self, instance: str, device: str, **env: str) -> Server:
         """Start the device server of the tests with one device."""
         self.register("Keithley", instance, device)
-        words = [sys.executable, "-P", str(_DEVICE), instance, "-ORBendPoint", "giop:tcp:127.0.0.1:0"]
+        words = [
+            sys.executable,
+            "-P",
+            str(_DEVICE),
+            instance,
+            "-ORBendPoint",
+            "giop:tcp:127.0.0.1:0",
+        ]
         return self._running(Server(words, {**self.env, **env}, self.url(device), self.folder))
 
     def without_database(self, port: int, device: str) -> Server:

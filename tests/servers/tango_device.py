@@ -5,6 +5,7 @@ Every kind of attribute is there once. What is written is kept in memory, and ea
 arrived over all lives of the server.
 """
 
+# mypy: disable-error-code="untyped-decorator"
 from __future__ import annotations
 
 import enum
@@ -79,19 +80,19 @@ class Keithley(_Memory, Device):
     def init_device(self) -> None:
         super().init_device()
         self.set_state(DevState.ON)
-        self._values = {
+        self._values: dict[str, Any] = {
             "voltage": 0.0, "output": 0, "setpoint": 0.0, "text": "hello", "flag": True,
             "gear": Gear.DRIVE, "short": -7, "wave": np.arange(8.0),
             "image": np.arange(6, dtype=np.int32).reshape(2, 3), "texts": ["a", "bc"],
         }  # fmt: skip
         self._count = 0
         self._quality = AttrQuality.ATTR_VALID
-        self.set_change_event("pushed", True, False)  # noqa: FBT003
-        self.set_data_ready_event("pushed", True)  # noqa: FBT003
+        self.set_change_event("pushed", True, False)
+        self.set_data_ready_event("pushed", True)
 
     @attribute(dtype=float, unit="A")
     def current(self) -> float:
-        return float(self._values["voltage"]) / 1e6
+        return self._values["voltage"] / 1e6
 
     @attribute(dtype=int)
     def count(self) -> int:
