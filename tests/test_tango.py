@@ -20,7 +20,7 @@ from camagick.processor import Placement
 from camagick.sink.tango import Processor as Sink
 from camagick.source.tango import Processor as Source
 from camagick.testing import check_class
-from tests.servers.ioc import free_port
+from tests.servers.ioc import free_port, until
 from tests.servers.tango import Lab, Server
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ DEADLINE = 20.0
 STATES = 14
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+@contextlib.contextmanager
+def device() -> Iterator[Server]:
     """Give a running device that no database knows."""
     with (
         free_port() as port,
@@ -41,6 +41,13 @@ def server() -> Iterator[Server]:
         contextlib.ExitStack() as stack,
     ):
         yield Lab(0, Path(folder), stack).without_database(port, "test/keithley/1")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """Give a device to all tests of this module."""
+    with device() as it:
+        yield it
 
 
 @contextlib.asynccontextmanager
@@ -118,9 +125,7 @@ def test_the_quality_is_the_severity(server: Server, quality: int, severity: int
 
 
 @pytest.mark.errors_expected
-def test_what_cannot_be_read_is_one_line(
-    server: Server, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_cannot_be_read_is_one_line(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> Data:
         async with started(Source(server.url, "voltage", "broken", x="nosuch", Hz=50)) as node:
             for _ in range(5):
@@ -143,7 +148,7 @@ def test_every_event_of_one_attribute(server: Server) -> None:
             started(Sink(server.url, n="Push()")) as sink,
         ):
             got = [int((await source())["x"])]
-            await sink(Data(n=300), {})
+            await sink(Data({"n": 300}), {})
             got += [int((await source())["x"]) for _ in range(300)]
         return got
 
@@ -166,7 +171,7 @@ def test_data_ready_events(server: Server) -> None:
         node = Source(server.url, x="pushed", mode="event", event="data-ready")
         async with started(node) as source, started(Sink(server.url, go="Ready()")) as sink:
             got = [int((await source())["x"])]
-            await sink(Data(go=1), {})
+            await sink(Data({"go": 1}), {})
             return [*got, int((await source())["x"])]
 
     first, second = asyncio.run(run())
@@ -209,10 +214,10 @@ def test_values_are_converted_to_the_type_of_the_attribute(server: Server) -> No
     async def run() -> None:
         for name, value, expected in WRITES:
             async with started(Sink(server.url, a=name)) as sink:
-                left = await sink(Data(a=value, b=1), {})
+                left = await sink(Data({"a": value, "b": 1}), {})
                 assert dict(left) == {"b": 1}
                 assert sink.figures() == {"written": 1, "failures": 0}, name
-            got = await asyncio.to_thread(lambda name=name: server.device().read_attribute(name))
+            got = await asyncio.to_thread(server.device().read_attribute, name)
             found = got.value.tolist() if isinstance(got.value, np.ndarray) else got.value
             assert list(found) == expected if isinstance(found, tuple) else found == expected
 
@@ -240,7 +245,7 @@ def test_what_does_not_suit_is_said_and_counted(
     async def run(target: str, value: Any) -> None:
         async with started(Sink(server.url, a=target)) as sink:
             for _ in range(3):
-                await sink(Data(a=value), {})
+                await sink(Data({"a": value}), {})
             await sink(Data(), {})
             assert sink.figures() == {"written": 0, "failures": 4}
 
@@ -277,7 +282,7 @@ def test_a_device_that_hangs_blocks_nothing(
 
         async with started(Sink(server.url, timeout=0.2, s="Hang()")) as sink:
             ticking = asyncio.get_running_loop().create_task(tick())
-            await sink(Data(s=0.5), {})
+            await sink(Data({"s": 0.5}), {})
             ticking.cancel()
         return ticks
 
@@ -286,38 +291,38 @@ def test_a_device_that_hangs_blocks_nothing(
     server.wait()
 
 
-@pytest.mark.parametrize("mode", ["poll", "event"])
-def test_a_device_that_comes_back(
-    server: Server, caplog: pytest.LogCaptureFixture, mode: str
-) -> None:
-    async def run() -> float:
-        async with (
-            started(Source(server.url, x="polled", mode=mode)) as source,
-            started(Sink(server.url, v="setpoint")) as sink,
-        ):
-            await source()
-            await sink(Data(v=1.0), {})
-            server.kill()
-            waiting = asyncio.get_running_loop().create_task(sink(Data(v=2.0), {}))
-            seen = asyncio.get_running_loop().create_task(_changes(source, caplog))
-            await asyncio.to_thread(server.start)
-            since = time.monotonic()
-            await waiting
-            await seen
-            return time.monotonic() - since
-
-    assert asyncio.run(run()) < 10  # no speed: it does come back by itself
-    assert server.device().setpoint == 2.0, "what was handed over meanwhile has arrived"
+def test_a_device_that_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+    with device() as server:
+        asyncio.run(_killed_once(server, caplog))
+        assert server.device().setpoint == 2.0, "what was handed over meanwhile has arrived"
     lines = [record.getMessage().partition(" device=")[0] for record in caplog.records]
-    assert sorted(lines) == ['msg="device connected again"'] * 2 + ['msg="device lost"'] * 2
+    assert sorted(lines) == ['msg="device connected again"'] * 3 + ['msg="device lost"'] * 3
 
 
-async def _changes(source: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Read until the source has values from the new server."""
-    while sum("connected again" in record.getMessage() for record in caplog.records) < 2:
-        await source()
+async def _killed_once(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    async with (
+        started(Source(server.url, x="polled")) as polling,
+        started(Source(server.url, x="polled", mode="event")) as listening,
+        started(Sink(server.url, v="setpoint")) as sink,
+    ):
+        await polling()
+        await listening()
+        await sink(Data({"v": 1.0}), {})
+        server.kill()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(sink(Data({"v": 2.0}), {}))
+            begin = time.time()
+            group.create_task(_newer_than(polling, begin))
+            group.create_task(_newer_than(listening, begin))
+            await asyncio.to_thread(until, lambda: caplog.text.count("device lost") == 3)
+            await asyncio.to_thread(server.start)
+
+
+async def _newer_than(source: Any, begin: float) -> None:
+    """Read until there are several values of the new server."""
     for _ in range(3):
-        await source()
+        while Data.of(got := await source()).attributes("x")["timestamp"] < begin:
+            del got
 
 
 def _dbase(url: str) -> dict[str, Any]:
@@ -344,10 +349,10 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: Source("a/b/c", "x", event="user"), "event=user: there is change"),
     (lambda: Source("a/b/c", "x", enums="label"), "there is number, text"),
     (lambda: Source("a/b/c", "x", Hz=0), "Hz=0 is not a number above 0"),
-    (lambda: Sink(x="y"), "needs a device"),
-    (lambda: Sink("a/b/c"), "needs an attribute"),
+    (lambda: Sink(x="y"), "--to-tango needs a device"),
+    (lambda: Sink("a/b/c"), "--to-tango needs an attribute"),
     (lambda: Sink("a/b/c", x="y", timeout=-1), "timeout=-1 is not"),
-    (lambda: Sink("a/b/c", x="y", patience="long"), "patience=long is not"),
+    (lambda: Sink("a/b/c", x="y", patience=math.nan), "patience=nan is not"),
 ]
 
 
@@ -358,7 +363,7 @@ def test_bad_options(make: Callable[[], object], message: str) -> None:
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("cls", [Source, Sink])
+@pytest.mark.parametrize("cls", [Source, Sink], ids=["source", "sink"])
 def test_where_no_database_is_named(
     cls: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

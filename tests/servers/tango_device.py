@@ -5,7 +5,7 @@ Every kind of attribute is there once. What is written is kept in memory, and ea
 arrived over all lives of the server.
 """
 
-# mypy: disable-error-code="untyped-decorator"
+# mypy: disable-error-code="untyped-decorator, misc, no-any-return"
 from __future__ import annotations
 
 import enum

@@ -9,7 +9,7 @@ import ast
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tango
 
@@ -39,6 +39,14 @@ RETRY = 0.5
 _VOID = "DevVoid"
 
 
+class Config(NamedTuple):
+    """What an attribute takes, what is known of all its values, and pytango's own record."""
+
+    form: Form
+    fixed: dict[str, Any]
+    info: Any
+
+
 class Device:
     """A device; calls are made by a thread of its own, one after the other.
 
@@ -62,7 +70,7 @@ class Device:
         self._worker = Worker(f"tango {name}", tango.EnsureOmniThread)
         self._proxy: Any = None
         self._up: bool | None = None
-        self._configs: dict[str, tuple[Form, dict[str, Any]]] = {}
+        self._configs: dict[str, Config] = {}
         self._commands: dict[str, Any] = {}
 
     async def call(self, function: Callable[[Any], Any]) -> Any:
@@ -186,7 +194,7 @@ class Device:
         """
         if answer.has_failed:
             raise Refused(line(answer.get_err_stack()))
-        form, fixed = self.config(proxy, name)
+        form, fixed, _ = self.config(proxy, name)
         severity = SEVERITIES[int(answer.quality)]
         attributes = {
             "timestamp": answer.time.totime(),
@@ -202,8 +210,8 @@ class Device:
             raise Refused("its value is invalid (quality ATTR_INVALID)")
         return Reading(value, attributes)
 
-    def config(self, proxy: Any, name: str) -> tuple[Form, dict[str, Any]]:
-        """Return what an attribute takes, and what is known of all its values."""
+    def config(self, proxy: Any, name: str) -> Config:
+        """Return what is known about an attribute; it is asked for once in each connection."""
         if name not in self._configs:
             config = proxy.get_attribute_config(name)
             kind = str(tango.CmdArgType.values[int(config.data_type)])
@@ -211,7 +219,7 @@ class Device:
             fixed = described(config)
             if form.labels and not self._text:
                 fixed["enum_strings"] = list(form.labels)
-            self._configs[name] = form, fixed
+            self._configs[name] = Config(form, fixed, config)
         return self._configs[name]
 
     def _kinds(self, proxy: Any, name: str) -> tuple[str, str]:
@@ -254,8 +262,9 @@ class Device:
     def _write(self, proxy: Any, target: Target, value: Any) -> None:
         try:
             if not target.command:
-                form, _ = self.config(proxy, target.name)
-                proxy.write_attribute(target.name, _typed(outgoing(value, form), form))
+                form, _, info = self.config(proxy, target.name)
+                # By its name only, pytango would ask again, and make a lost device a TypeError.
+                proxy.write_attribute(info, _typed(outgoing(value, form), form))
                 return
             taken, _ = self._kinds(proxy, target.name)
             if taken != _VOID:

@@ -81,21 +81,21 @@ def device_name(flag: str, dev: Any, tags: dict[str, Any]) -> str:
         answer = tags.pop(key)
         word = "no" if answer is False else str(answer).lower()
         dev = f"{key}={'yes' if word in ('true', '1') else word}"
-    dev = str(dev or "").strip()
-    if not dev:
+    name = str(dev or "").strip()
+    if not name:
         raise BadOption(f"{flag} needs a device: {flag} devices/keithley/1 cur=current")
-    address, _, dbase = dev.partition("#")
+    address, _, dbase = name.partition("#")
     if dbase not in ("", "dbase=yes", "dbase=no"):
-        raise BadOption(f"{flag}: {dev}: behind # there is only dbase=no")
+        raise BadOption(f"{flag}: {name}: behind # there is only dbase=no")
     match = _SERVER.fullmatch(address)
     if dbase == "dbase=no" and match is None:
-        raise BadOption(f"{flag}: {dev}: #dbase=no needs the server, too: tango://host:port/a/b/c")
+        raise BadOption(f"{flag}: {name}: #dbase=no needs the server, too: tango://host:port/a/b/c")
     if _NAME.fullmatch(match["rest"] if match else address) is None:
         raise BadOption(
-            f"{flag}: {dev}: the name of a device is domain/family/member, or an alias, with or"
+            f"{flag}: {name}: the name of a device is domain/family/member, or an alias, with or"
             " without tango://host:port/ before it"
         )
-    return dev
+    return name
 
 
 def check_database(flag: str, device: str) -> None:
