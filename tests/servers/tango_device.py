@@ -1,7 +1,7 @@
 """A Tango device server for the tests: ``python tango_device.py INSTANCE ...``.
 
 Every kind of attribute is there once. What is written is kept in memory, and each write of
-`setpoint` is one line in the file that ``CASPY_TEST_WRITES`` names, so that a test sees what
+`setpoint` or `voltage` is one line in the file that ``CASPY_TEST_WRITES`` names, so that a test sees what
 arrived over all lives of the server.
 """
 
@@ -45,7 +45,7 @@ def _accessors(name: str) -> None:
         return self._values[name]
 
     def write(self: Any, value: object) -> None:
-        if name == "setpoint":
+        if name in ("setpoint", "voltage"):
             _note(value)
         self._values[name] = value
 
