@@ -10,7 +10,8 @@ import os
 import shlex
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.servers.ioc import Camonitor
     from tests.servers.tango import Lab, Server
 
 lab, keithley = tango.lab, tango.keithley
@@ -74,6 +76,16 @@ def test_what_the_source_prints(env: dict[str, str], tmp_path: Path, lab: Lab) -
     assert words == ["cur", "vol"] * 2, done.stdout
 
 
+def equals(proxy: Any, name: str, value: Any) -> bool:
+    """Tell whether an attribute of a device has a value."""
+    return bool(proxy.read_attribute(name).value == value)
+
+
+def shows(monitor: Camonitor, value: str) -> bool:
+    """Tell whether a camonitor has printed a value."""
+    return any(line.split()[-1] == value for line in monitor.lines())
+
+
 def speak(env: dict[str, str], other: dict[str, str], device: Server) -> None:
     """Do what the document does with a bridge; `other` finds what is written."""
     proxy = device.device()
@@ -83,10 +95,10 @@ def speak(env: dict[str, str], other: dict[str, str], device: Server) -> None:
         for output in (1, 0):
             shown = caput(other, "KE:keith:output", str(output)).stdout.split()
             assert shown[-1] == str(output), shown
-            until(lambda output=output: proxy.output == output, "the output")
+            until(partial(equals, proxy, "output", output), "the output")
         caput(other, "KE:keith:vol", "0.1")
         for value in ("0.1", "1e-07"):  # vol.RBV and cur.RBV
-            until(lambda value=value: f" {value} " in " ".join(monitor.lines()), value)
+            until(partial(shows, monitor, value), value)
     assert proxy.voltage == 0.1
 
 
@@ -115,13 +127,13 @@ def bridge_killed(env: dict[str, str], lab: Lab, folder: Path, rounds: int, *wor
         with Run(*words, log="WARNING") as run:
             until(lambda: caget(env, "-t", "KE:keith:vol.RBV"), "the bridge")
             until(lambda: written(writes), "the initial value")
-            for value in range(1, rounds + 1):
+            for number in range(1, rounds + 1):
                 device.kill()
                 titles(run.process)["ca"].kill()
-                until(lambda value=value: accepts(env, value), "a put")
+                until(partial(accepts, env, number), "a put")
                 device.start(wait=False)
-                until(lambda value=value: f"{value}.0" in written(writes), "the device to have it")
-                until(lambda value=value: reads_back(env) == value, "the RBV")
+                until(partial(has, writes, f"{number}.0"), "the device to have it")
+                until(partial(reads_back, env, number), "the RBV")
             run.interrupt()
             assert run.wait() == 0, run.log
             log = run.log
@@ -140,9 +152,14 @@ def accepts(env: dict[str, str], value: int) -> bool:
     return caput(env, "KE:keith:vol", str(value)).returncode == 0
 
 
-def reads_back(env: dict[str, str]) -> float:
-    """Return what the bridge publishes as the voltage."""
-    return float(caget(env, "-t", "KE:keith:vol.RBV"))
+def has(writes: Path, text: str) -> bool:
+    """Tell whether the device has been told something."""
+    return text in written(writes)
+
+
+def reads_back(env: dict[str, str], value: int) -> bool:
+    """Tell whether the bridge publishes a value as the voltage."""
+    return float(caget(env, "-t", "KE:keith:vol.RBV")) == value
 
 
 def written(path: Path) -> list[str]:
@@ -160,7 +177,8 @@ def test_the_bridge_in_one_line_is_killed_often(
     env: dict[str, str], lab: Lab, tmp_path: Path
 ) -> None:
     line = f"{READING} , {WRITING}".replace("caspy ", "").replace(tango.NAME, KILLED)
-    bridge_killed(env, lab, tmp_path, 10, *shlex.split(line.replace("\\\n", " ")))
+    words = shlex.split(line.replace("\\\n", " "))
+    bridge_killed(env, lab, tmp_path, 10, "-restart", "100", *words)  # 3 in a minute otherwise
 
 
 def test_the_server_in_cpp(env: dict[str, str], lab: Lab, tmp_path: Path) -> None:
