@@ -1,8 +1,8 @@
 """A Tango device server for the tests: ``python tango_device.py INSTANCE ...``.
 
-Every kind of attribute is there once. What is written is kept in memory. Each write of `setpoint` or
-`voltage` is one line in the file that ``CASPY_TEST_WRITES`` names, so that a test sees what arrived
-over all lives of the server.
+Every kind of attribute is there once. What is written is kept in memory. Each write of `setpoint`
+or `voltage` is one line in the file that ``CASPY_TEST_WRITES`` names, so that a test sees what
+arrived over all lives of the server.
 """
 
 # mypy: disable-error-code="untyped-decorator, misc, no-any-return"

@@ -199,7 +199,7 @@ class Feed:
 
     def _unsubscribe(self) -> None:
         for number in self._ids:
-            with contextlib.suppress(tango.DevFailed):
+            with contextlib.suppress(tango.DevFailed, KeyError):  # it is forgotten already
                 self._owner.unsubscribe_event(number)
         self._ids.clear()
         self._owner = None
