@@ -28,7 +28,7 @@ _PATIENCE = 10.0
 
 
 class Processor(ProcessorBase):
-    """Values written to attributes of a Tango device, and commands run at it.
+    r"""Values written to attributes of a Tango device, and commands run at it.
 
     Values are converted to the type of the attribute; states and enumerations are taken by label,
     too. An iteration goes on when the device has taken them all. Hands on all tags but these.
