@@ -20,6 +20,7 @@ from camagick.processor import Placement
 from camagick.sink.tango import Processor as Sink
 from camagick.source.tango import Processor as Source
 from camagick.testing import check_class
+from camagick.tools.tango_values import Form, incoming
 from tests.servers.ioc import free_port, until
 from tests.servers.tango import Lab, Server
 
@@ -329,6 +330,16 @@ async def _events_of(source: Any, begin: float) -> None:
         got = Data.of(await source())
         while got.attributes("x")["timestamp"] < begin:
             got = Data.of(await source())
+
+
+def test_no_value_is_empty_or_nothing() -> None:
+    for layout, shape in (("SPECTRUM", (0,)), ("IMAGE", (0, 0))):
+        assert incoming(None, Form.of("DevShort", layout)).shape == shape
+    assert incoming(None, Form.of("DevShort")) is None
+    assert incoming(("jpeg", b"ab"), Form.of("DevEncoded")).tolist() == [97, 98]
+    with pytest.raises(ValueError, match="DevVarDoubleStringArray are not supported"):
+        Form.of_command("DevVarDoubleStringArray")
+    assert Form.of_command("DevVarCharArray") == Form("DevUChar", 1)
 
 
 def _dbase(url: str) -> dict[str, Any]:

@@ -106,8 +106,9 @@ def incoming(value: Any, form: Form, *, text: bool = False) -> Any:
     """
     if form.kind == "DevEncoded":
         return np.frombuffer(bytes(value[1]), np.uint8) if value is not None else None
-    if value is None:
-        return np.empty((0,) * form.dimensions, _DTYPES.get(form.kind, np.str_)) or None
+    if value is None:  # older pytango's empty spectrum, or no value at all
+        empty = np.empty((0,) * form.dimensions, _DTYPES.get(form.kind, np.str_))
+        return empty if form.dimensions else None
     if form.kind in _TEXTS or form.kind not in _DTYPES:
         return str(value) if form.dimensions == 0 else np.array(value, dtype=np.str_)
     array = np.array(value, dtype=_DTYPES[form.kind])  # a copy: pytango's belongs to its event
