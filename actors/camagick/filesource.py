@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from camagick.data import Data
 from camagick.errors import BadOption, CamagickError, MissingExtra
+from camagick.options import truth
 from camagick.processor import EndOfData, ProcessorBase, Role
 from camagick.tools.arrayfile import ArrayFile, Missing, ReadError
 from camagick.tools.innerpath import BadInner, parse_inner
@@ -18,7 +19,6 @@ from camagick.tools.numbers import is_real
 from camagick.tools.progress import Progress
 from camagick.tools.recording import Piece, Recording, whole
 from camagick.tools.replaytime import ReplayTime
-from camagick.tools.truth import truth
 from camagick.tools.url import BadUrl, Template
 
 if TYPE_CHECKING:
@@ -65,8 +65,11 @@ class FileSource(ProcessorBase):
             For those that make no sense.
         """
         outer, _, inner = str(path).partition("#")
-        self._each, self._follow = truth(options["each"]), truth(options["follow"])
-        self._repeat = None if options["repeat"] is None else truth(options["repeat"])
+        self._each, self._follow = (
+            truth("each", options["each"]),
+            truth("follow", options["follow"]),
+        )
+        self._repeat = None if options["repeat"] is None else truth("repeat", options["repeat"])
         self._idle, self._wait = (self._seconds(name, options[name]) for name in ("idle", "wait"))
         hz, speed = (self._seconds(name, options[name]) for name in ("Hz", "realtime"))
         try:
@@ -80,7 +83,7 @@ class FileSource(ProcessorBase):
         self._path = self._file.text if self._file.fields else self._file.fill({})
         self._pace = ReplayTime(hz, speed)
         wanted = options["progress"]
-        self._progress = Progress(outer, None if wanted is None else truth(wanted))
+        self._progress = Progress(outer, None if wanted is None else truth("progress", wanted))
         self._recording: Recording | None = None
         self._reader: ArrayFile | None = None
         self._handed = 0

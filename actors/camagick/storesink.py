@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from camagick.errors import BadOption, CamagickError, MissingExtra
+from camagick.options import truth
 from camagick.processor import ProcessorBase, Role
 from camagick.tools.filestore import FileStore, Stored
 from camagick.tools.frameindex import Refused, frame_number, parse_mode
@@ -26,13 +27,6 @@ if TYPE_CHECKING:
     from camagick.data import Data
 
 log = logging.getLogger(__name__)
-
-_NO = ("0", "false", "no", "off", "")
-
-
-def truth(value: Any) -> bool:
-    """Return what an option like ``strict=0`` says."""
-    return str(value).strip().lower() not in _NO
 
 
 class StorageError(CamagickError):
@@ -100,13 +94,13 @@ class StoreSink(ProcessorBase):
             raise BadOption(f"{self.name}: {error}") from None
         self.timeout = self.seconds("timeout", options["timeout"])
         self._store = FileStore(self.open_file, self.seconds("flush", options["flush"]))
-        self._stamped = truth(options["stamp"])
+        self._stamped = truth("stamp", options["stamp"])
         self._index = str(index or "").removeprefix("@")
         if "index" in self._url.fields and not self._index:
             raise BadOption(
                 f"{self.name}: {path!r} has {{index}}: say which value that is, index=NAME"
             )
-        self._strict = truth(strict)
+        self._strict = truth("strict", strict)
         self._known: tuple[list[str], dict[str, Place]] = [], {}
         self._failed = False
         self._origin = Origin(self._run)

@@ -1,28 +1,10 @@
-"""Options that are yes or no, or a number."""
+"""Options that are a number."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from camagick.errors import BadOption
-
-_YES, _NO = ("1", "yes", "true", "any", "on"), ("0", "no", "false", "none", "off", "")
-
-
-def truth(name: str, value: Any) -> bool:
-    """Return what an option that is yes or no means.
-
-    Raises
-    ------
-    BadOption
-        When it is neither.
-    """
-    text = str(value).strip().lower()
-    if text in _YES:
-        return True
-    if text in _NO:
-        return False
-    raise BadOption(f"{name}={value}: yes or no")
 
 
 def whole(name: str, value: Any, least: int, meaning: str) -> int:

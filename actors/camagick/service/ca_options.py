@@ -21,7 +21,6 @@ _UNITS = {
     "GIB": 2**30,
 }
 _CHAR, _ENUM = ("auto", "text", "bytes"), ("number", "text")
-_YES, _NO = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
 MODES = ("every", "sloppy", "hasty", "thorough", "continuous", "guided", "clustered")
 
 
@@ -36,20 +35,6 @@ def seconds(name: str, value: Any) -> float:
     if isinstance(value, int | float) and value >= 0:
         return float(value)
     raise BadOption(f"{name}={value}: seconds, 0 or more")
-
-
-def truth(name: str, value: Any) -> bool:
-    """Return the value of an option that is yes or no.
-
-    Raises
-    ------
-    BadOption
-        When it is neither.
-    """
-    text = str(value).strip().lower()
-    if text in _YES or text in _NO:
-        return text in _YES
-    raise BadOption(f"{name}={value}: yes or no")
 
 
 def form(char: str, enum: str) -> Form:

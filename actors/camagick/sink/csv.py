@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from camagick.errors import BadOption, CamagickError
+from camagick.options import truth
 from camagick.processor import ProcessorBase, Role
 from camagick.tools.csvtable import CsvTable
 from camagick.tools.numbers import is_real
-from camagick.tools.truth import truth
 from camagick.tools.url import BadUrl, Template
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Processor(ProcessorBase):
             raise BadOption(f"csv: sep={sep!r}: one character, or {', '.join(_NAMES)}")
         if not is_real(timeout) or timeout < 0:
             raise BadOption(f"csv: timeout={timeout!r}: seconds, 0 or more")
-        self._stamp, self._timeout = truth(stamp), float(timeout)
+        self._stamp, self._timeout = truth("stamp", stamp), float(timeout)
         self._tables: OrderedDict[str, CsvTable] = OrderedDict()
         self._heads: dict[str, dict[str, str]] = {}
         self._count = 0

@@ -10,8 +10,9 @@ import numpy as np
 
 from camagick.data import Data
 from camagick.errors import BadOption
+from camagick.options import truth
 from camagick.processor import ProcessorBase, Role
-from camagick.service.ca_options import seconds, truth
+from camagick.service.ca_options import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

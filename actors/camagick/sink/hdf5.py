@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from camagick.errors import BadOption, MissingExtra
-from camagick.storesink import StoreSink, truth
+from camagick.options import truth
+from camagick.storesink import StoreSink
 from camagick.tools.h5file import H5File
 from camagick.tools.rolling import Roll, RolledFile, parse_roll
 
@@ -141,12 +142,12 @@ class Processor(StoreSink):
         self._compression = str(compression)
         self.prepare(
             path, mode, index, strict, timeout=timeout, flush=flush, chunks=chunks,
-            stamp=truth(stamp) or truth(nexus),
+            stamp=truth("stamp", stamp) or truth("nexus", nexus),
         )  # fmt: skip
         if "://" in self.url:
             raise BadOption(f"hdf5: {path!r}: a path, no URL (--to-zarr knows some)")
         self.layout = self.layout._replace(
-            ragged=truth(ragged), swmr=truth(swmr), nexus=truth(nexus)
+            ragged=truth("ragged", ragged), swmr=truth("swmr", swmr), nexus=truth("nexus", nexus)
         )
         self._roll = self._parse_roll(roll)
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from camagick.data import Data
 from camagick.errors import BadOption
+from camagick.options import truth
 from camagick.processor import ProcessorBase, Role
 from camagick.service.ca import Terms, Update, Wanted, connect
-from camagick.service.ca_checks import duration, truth, whole
+from camagick.service.ca_checks import duration, whole
 from camagick.tools.ca_declared import NAMES, Declared, declared
 from camagick.tools.ca_images import Companion, image_companions, shape_companion
 from camagick.tools.ca_values import plain, same

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from camagick.errors import BadOption
+from camagick.options import truth
 from camagick.processor import ProcessorBase, Role
-from camagick.service.ca_options import truth
 from camagick.service.pva_options import parsed
 from camagick.tools.pva_forms import plain
 

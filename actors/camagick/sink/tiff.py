@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from camagick.errors import BadOption, CamagickError, MissingExtra
+from camagick.options import truth
 from camagick.processor import ProcessorBase, Role
 from camagick.tools.arrayfile import native
 from camagick.tools.numbers import is_integer, is_real
 from camagick.tools.record import UNKNOWN, Stamp
 from camagick.tools.tiffalone import write
 from camagick.tools.tiffstack import TiffStack
-from camagick.tools.truth import truth
 from camagick.tools.url import BadUrl, Template
 
 if TYPE_CHECKING:
@@ -123,10 +123,10 @@ class Processor(ProcessorBase):
             raise BadOption(f"tiff: timeout={timeout!r}: seconds, 0 or more")
         self._single = "seq" in self._file.fields
         named_ome = str(file).lower().endswith((".ome.tif", ".ome.tiff"))
-        self._ome = named_ome if ome is None else truth(ome)
+        self._ome = named_ome if ome is None else truth("ome", ome)
         if self._ome and ome is not None and self._single:
             raise BadOption("tiff: ome=1 is for files of many pages, without {seq}")
-        self._start, self._mode, self._big = int(start), mode, truth(bigtiff)
+        self._start, self._mode, self._big = int(start), mode, truth("bigtiff", bigtiff)
         self._timeout = float(timeout)
         self._compression = None if compression == "none" else compression
         self._stacks: OrderedDict[str, TiffStack] = OrderedDict()

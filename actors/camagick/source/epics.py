@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from camagick.data import Data
+from camagick.options import truth
 from camagick.processor import ProcessorBase, Role
 from camagick.service import ca_options, ca_receivers
 from camagick.service.ca_modes import trigger_of
@@ -118,7 +119,7 @@ class Processor(ProcessorBase):
         self._guide = checked_guide(mode, guide, when)
         self._dwell = None if dwell is None else seconds("dwell", dwell)
         self._timeout = seconds("timeout", timeout)
-        self._strict = ca_options.truth("strict", strict)
+        self._strict = truth("strict", strict)
         self._bounds: Bounds = ca_options.bounds(queue)
         self._form = ca_options.form(char, enum)
         self._receives = ca_receivers.checked(receiver)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from camagick.data import Data
 from camagick.errors import BadOption
+from camagick.options import truth
 from camagick.processor import ProcessorBase, Role
 from camagick.service.ca import Rules
-from camagick.service.ca_checks import truth, whole
+from camagick.service.ca_checks import whole
 from camagick.service.ca_writes import Writes
 from camagick.tools.ca_declared import Declared, with_initial
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from camagick.data import Data
 from camagick.errors import CamagickError, DuplicateTag
+from camagick.options import truth
 from camagick.processor import ProcessorBase, Role
-from camagick.service.ca_options import bounds, checked_guide, seconds, truth
+from camagick.service.ca_options import bounds, checked_guide, seconds
 from camagick.service.ca_queues import Every
 from camagick.service.ca_trigger import Continuous, Trigger
 from camagick.service.pva_modes import chosen
