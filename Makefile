@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
-# Tests run in parallel; two are as many as a small machine bears.
-JOBS ?= 2
+# Tests run in parallel, and wait for much of their time: a few more than there are cores.
+JOBS ?= 3
 RUNS ?= 200
 
 .DEFAULT_GOAL := help
@@ -19,10 +19,10 @@ demo: $(VENV)/.demo ## the main job: an IOC, a pipe on it, an HDF5 file, a new P
 setup: $(VENV)/.setup ## an editable install with every tool and the tests' EPICS servers
 
 test: $(VENV)/.setup ## all tests, against real EPICS servers and clients
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 long: $(VENV)/.setup ## tests that take minutes each, or need root: network namespaces, a minute at 1 kHz
-	$(BIN)/python -m pytest -n $(JOBS) -m long
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m long
 
 check: lint types layers spelling test ## what CI runs
 
@@ -50,7 +50,7 @@ bench-full: $(VENV)/.setup ## the same, medians of five long runs, and the scans
 	$(BIN)/python -m benchmarks --full
 
 soak: $(VENV)/.setup ## 200 runs disturbed at random: half an hour to an hour; RUNS=20 for fewer
-	$(BIN)/python -m tests.chaos --runs $(RUNS) --jobs $(JOBS)
+	$(BIN)/python -m tests.chaos --runs $(RUNS) --jobs 2
 
 fuzz: $(VENV)/.setup ## hostile messages at random for a minute; FUZZ_SECONDS=600 for longer
 	$(BIN)/python -m tests.fuzz_wire $(or $(FUZZ_SECONDS),60)
