@@ -69,7 +69,7 @@ OPTIONS = {
     "metrics": Takes("always"),
 }
 #: Beginnings that mean one option, though others begin so as well.
-SHORT = {"l": "list-all", "s": "save", "w": "window"}
+SHORT = {"c": "count", "l": "list-all", "s": "save", "w": "window"}
 
 
 class Given(NamedTuple):
