@@ -2,59 +2,42 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+import h5py
+import numpy as np
 import pytest
 
-from tests.epics_values import DB, PREFIX, ROWS, Row
+from tests.epics_values import DB, LONG_TEXT, PREFIX, ROWS, Row
 from tests.launch.test_supervisor import rest, start
 from tests.servers import ioc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 #: What is padded with zeros by one server and not by the other.
 _ROOM = re.compile(r"Element count|Value: ")
-#: Adds what the client side of this program may not read yet.
-DESCRIBE = """
-from camagick.data import Data
-from camagick.processor import ProcessorBase
-from tests.epics_values import ROWS
-
-NAMES = [f"{side}_{name}_limit" for name in ("disp", "ctrl", "alarm", "warning")
-         for side in ("lower", "upper")]
-
-
-class Describe(ProcessorBase):
-    def process(self, data, context):
-        made = Data(data)
-        for row in ROWS:
-            if row.tag in made:
-                limits = dict(zip(NAMES, map(float, row.limits)))
-                made.describe(row.tag, {**limits, **data.attributes(row.tag)})
-        return made
-"""
+#: As they stand in a row of the table.
+LIMITS = [(name, side) for name in ("disp", "ctrl", "alarm", "warning")
+          for side in ("lower", "upper")]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Serve the records of the table under `TEST:`, and again by caspy under `OUT:`."""
     folder = tmp_path_factory.mktemp("values")
-    (folder / "describe.py").write_text(DESCRIBE)
     with ioc.ca_env() as theirs, ioc.ca_env(int(theirs["EPICS_CAS_SERVER_PORT"])) as env:
         softioc = ioc.SoftIoc(theirs, DB, folder)
         softioc.start()
-        path = f"{folder}:{os.getcwd()}:{os.environ.get('PYTHONPATH', '')}"
         process = start(
             "--from-epics", *(f"{row.tag}={PREFIX}{row.tag}" for row in ROWS),
-            "--describe:Describe",
             "--to-ioc", "prefix=OUT:",
             *(f"{row.tag}={row.declared}" for row in ROWS if row.declared),
-            env={**ioc.full(env), "PYTHONPATH": path}, cwd=folder,
+            env=ioc.full(env), cwd=folder,
         )  # fmt: skip
         try:
             ioc.caget(env, *(f"OUT:{row.tag}" for row in ROWS))
@@ -142,3 +125,50 @@ def plain(lines: list[str]) -> list[str]:
     """Leave out what is a matter of the server: the room for values, limits that nobody has set."""
     unset = re.compile(r"(limit: +)(nan|-?2147483648)$")
     return [unset.sub(r"\g<1>0", line) for line in lines if not _ROOM.search(line)]
+
+
+#: What has to be in a file, as numpy sees it.
+STORED = {
+    "limits": 12.5, "double": -1.7976931348623157e308, "tiny": 2.2250738585072014e-308,
+    "nan": np.nan, "inf": -np.inf, "float": np.float32(0.1), "long": np.int32(2147483647),
+    "least": np.int32(-2147483648), "short": np.int16(-32768), "text": "ok",
+    "longtext": LONG_TEXT, "string": "blue °C", "nostring": "", "states": 2, "bit": 1,
+    "doubles": np.array([1.5, -2.5e300, 3.0]), "floats": np.array([1.5, 0.1], np.float32),
+    "longs": np.array([1, -2147483648, 2147483647], np.int32),
+    "shorts": np.array([32767, -32768], np.int16), "strings": ["one", "two three"],
+    "empty": np.zeros(0),
+}  # fmt: skip
+
+
+def test_a_file_has_what_the_records_had(
+    served: dict[str, str], seen: Seen, tmp_path: Path
+) -> None:
+    pvs = [f"{row.tag}={PREFIX}{row.tag}" for row in ROWS]
+    process = start(
+        "-count", "1", "--from-epics", *pvs, "--to-hdf5", "v.h5#{tag}", "stamp=1",
+        env=ioc.full(served), cwd=tmp_path,
+    )  # fmt: skip
+    out, err = rest(process)
+    assert (process.returncode, out, err) == (0, "", "")
+    with h5py.File(tmp_path / "v.h5") as file:
+        for row in ROWS:
+            dataset = file[row.tag]
+            value, expected = dataset[0], STORED[row.tag]
+            if isinstance(expected, str):
+                assert value.decode() == expected, row.tag
+            elif isinstance(expected, list):
+                assert [one.decode() for one in value] == expected, row.tag
+            else:
+                assert np.array_equal(value, expected, equal_nan=True), row.tag
+                if row.kind != "DBF_ENUM":
+                    assert dataset.dtype == np.asarray(expected).dtype, row.tag
+            units = re.search(r"EGU=([^;]*)", row.record)
+            assert dataset.attrs.get("units", "") == (units[1] if units else ""), row.tag
+            assert tuple(dataset.attrs.get("enum_strings", ())) == row.labels, row.tag
+            if row.limits:
+                kept = [dataset.attrs.get(f"{side}_{name}_limit", 0) for name, side in LIMITS]
+                assert tuple(kept) == row.limits, row.tag
+            taken = file[f"{row.tag}_timestamp"][0]
+            date, clock = seen.exact[f"{PREFIX}{row.tag}"][:2]
+            assert abs(taken - datetime.fromisoformat(f"{date}T{clock}").timestamp()) < 1e-5
+        assert file["limits_severity"][0] == 1

@@ -100,12 +100,12 @@ def lasting(metadata: Any) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     units = getattr(metadata, "units", "")
-    found["units"] = _latin(units) if isinstance(units, bytes) else str(units)
+    found["units"] = _any_text(units) if isinstance(units, bytes) else str(units)
     if hasattr(metadata, "precision"):
         found["precision"] = int(metadata.precision)
     texts = getattr(metadata, "enum_strings", getattr(metadata, "enums", ()))
     found["enum_strings"] = tuple(
-        text if isinstance(text, str) else _latin(bytes(text)) for text in texts
+        text if isinstance(text, str) else _any_text(bytes(text)) for text in texts
     )
     for pair in _PAIRS:
         names = (f"lower_{pair}_limit", f"upper_{pair}_limit")
@@ -119,8 +119,13 @@ def _number(limit: Any) -> float:
     return float(limit[0]) if isinstance(limit, bytes) else float(limit)  # of a CHAR: one byte
 
 
-def _latin(text: bytes) -> str:
-    return text.partition(b"\0")[0].decode("latin-1")
+def _any_text(text: bytes) -> str:
+    """Return UTF-8 as what it is, and anything else as the Latin-1 of older IOCs."""
+    text = text.partition(b"\0")[0]
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
 
 
 class Once:

@@ -51,13 +51,7 @@ def lasting(attributes: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 
 def _encoded(units: str) -> bytes:
-    # UTF-8 that was read as Latin-1, as clients of Channel Access do, goes out as it came in.
-    try:
-        raw = units.encode("latin-1")
-        raw.decode()
-    except UnicodeError:
-        raw = units.encode()
-    return raw[:_UNITS].decode("utf-8", "ignore").encode()
+    return units.encode()[:_UNITS].decode("utf-8", "ignore").encode()
 
 
 _RANGES = {"LONG": (-(2**31), 2**31 - 1), "SHORT": (-(2**15), 2**15 - 1), "CHAR": (0, 255)}
