@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -128,7 +128,7 @@ def plain(lines: list[str]) -> list[str]:
 
 
 #: What has to be in a file, as numpy sees it.
-STORED = {
+STORED: dict[str, Any] = {
     "limits": 12.5, "double": -1.7976931348623157e308, "tiny": 2.2250738585072014e-308,
     "nan": np.nan, "inf": -np.inf, "float": np.float32(0.1), "long": np.int32(2147483647),
     "least": np.int32(-2147483648), "short": np.int16(-32768), "text": "ok",
