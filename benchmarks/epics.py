@@ -32,7 +32,7 @@ record(compress, "BENCH:wave") {{
     field(NSAM, "{LENGTH}")
 }}
 """
-#: EPICS' own client library in C, and nothing behind it: what it does not see, the IOC did not send.
+#: EPICS' own client library in C, and nothing behind it: what it misses, the IOC did not send.
 LIBCA = """
 import signal, epics
 pv = epics.PV("BENCH:wave", auto_monitor=True,
