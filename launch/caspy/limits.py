@@ -25,7 +25,7 @@ def files_needed(plan: Plan) -> int:
     actors = plan.actors
     edges = [_INPUT * len(actor.inputs) + _CONSUMER * len(actor.consumers) for actor in actors]
     segments = sum(bool(actor.consumers) for actor in actors)
-    return _BASE + len(actors) + segments + len(plan.services) + max(edges)
+    return _BASE + len(actors) + segments + len(plan.services()) + max(edges)
 
 
 def allow_open_files(plan: Plan) -> None:
