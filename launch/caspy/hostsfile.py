@@ -19,7 +19,6 @@ import ipaddress
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -29,7 +28,7 @@ from caspy.errors import PlanError, Problem
 from caspy.recipe import NOWHERE, At
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 ENGINES = ("ssh", "local", "slurm")
 #: Names of the host where the launcher runs.
@@ -37,7 +36,7 @@ HERE = ("localhost", "local")
 COMMAND = ("caspy",)
 
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-# What ssh takes: [user@]host, ssh://[user@]host[:port]. Never something that it takes for an option.
+# [user@]host, ssh://[user@]host[:port]; never what ssh would take for an option.
 _DESTINATION = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9_.:%+@/\[\]-]*")
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9-]+)*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -240,7 +239,9 @@ def _bind(value: Any) -> str:
     except ValueError:
         # 192.168.7 and 1.2.3.4:5555 look like an address, and are none.
         if not _HOSTNAME.fullmatch(text) or text.rpartition(".")[2].isdigit():
-            raise _Wrong(f'is an address or a name of the host, without port, not "{text}"') from None
+            raise _Wrong(
+                f'is an address or a name of the host, without port, not "{text}"'
+            ) from None
         return text
     if address.is_unspecified or address.is_multicast:
         raise _Wrong(f"is an address that others can connect to, not {text}")

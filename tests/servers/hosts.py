@@ -27,7 +27,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +43,8 @@ SOURCES = ":".join(str(ROOT / name) for name in ("broker", "actors", "launch"))
 SSHD = "/usr/sbin/sshd"
 DEADLINE_S = 20.0
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_OURS = re.compile(r"caspy-(\d+)-\d+-\w+")
+_OURS = re.compile(r"caspy-(\d+)-\d+(-\w+)?")
+_NAMESPACES, _FOLDERS = Path("/run/netns"), Path("/tmp")  # short, because sockets are in there
 _serial = itertools.count()
 
 _SSHD_CONFIG = """\
@@ -140,12 +140,11 @@ class Network:
 
     def __init__(self, folder: Path, names: tuple[str, ...], stack: contextlib.ExitStack) -> None:
         self._folder = folder
-        prefix = f"caspy-{os.getpid()}-{next(_serial)}-"
-        self._switch = f"{prefix}switch"
+        self._switch = f"{folder.name}-switch"
         self.ssh_config = folder / "ssh_config"
         self.hosts_file = folder / "hosts.toml"
         self.hosts = {
-            name: Host(name, number, prefix + name, folder / name)
+            name: Host(name, number, f"{folder.name}-{name}", folder / name)
             for number, name in enumerate(names, 1)
         }
         stack.callback(self._clear)
@@ -168,9 +167,7 @@ class Network:
         options = {"stdin": subprocess.DEVNULL, "timeout": DEADLINE_S, "check": False, **options}
         if "input" in options:
             del options["stdin"]
-        return subprocess.run(
-            self.command(host, *words), capture_output=True, text=True, **options
-        )
+        return subprocess.run(self.command(host, *words), capture_output=True, text=True, **options)
 
     def popen(
         self, host: str, *words: str | os.PathLike[str], **options: Any
@@ -191,8 +188,12 @@ class Network:
         at.whole = False
 
     def mend(self, host: str) -> None:
-        """Put the plug in again."""
+        """Put the plug in again; no frame is delayed or lost any more."""
         at = self.hosts[host]
+        if at.wire is not None:
+            _end_wire(at.wire)
+            at.wire = None
+            self._ip(f"link del near{at.number}")
         self._ip(f"link set {at.port} master switch")
         at.whole = True
 
@@ -278,7 +279,9 @@ class Network:
         self.ssh_config.write_text(_SSH_CONFIG.format(folder=folder))
         _script(folder / "bin" / "ssh", f'exec {shutil.which("ssh")} -F {self.ssh_config} "$@"')
         _script(folder / "bin" / "caspy", f'exec {sys.executable} -m caspy "$@"')
-        self.hosts_file.write_text("".join(f'[hosts.{at.name}]\nssh = "{at.name}"\n' for at in every))
+        self.hosts_file.write_text(
+            "".join(f'[hosts.{at.name}]\nssh = "{at.name}"\n' for at in every)
+        )
         for at in every:
             self._write_host_files(at)
 
@@ -320,12 +323,7 @@ class Network:
         """Remove everything, however much of it there is."""
         for at in self.hosts.values():
             if at.wire is not None:
-                assert at.wire.stdin is not None
-                assert at.wire.stdout is not None
-                at.wire.kill()
-                at.wire.wait(DEADLINE_S)
-                at.wire.stdin.close()
-                at.wire.stdout.close()
+                _end_wire(at.wire)
         for namespace in (*(at.namespace for at in self.hosts.values()), self._switch):
             _remove(namespace)
 
@@ -337,9 +335,10 @@ def network(*names: str) -> Iterator[Network]:
         pytest.skip(reason)
     sweep()
     with contextlib.ExitStack() as stack:
-        # Short, because sockets are in there.
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="net", dir="/tmp"))
-        yield Network(Path(folder), names, stack)
+        folder = _FOLDERS / f"caspy-{os.getpid()}-{next(_serial)}"
+        folder.mkdir(mode=0o700)
+        stack.callback(shutil.rmtree, folder)
+        yield Network(folder, names, stack)
 
 
 def missing() -> str:
@@ -358,15 +357,27 @@ def missing() -> str:
 
 def sweep() -> None:
     """Remove the hosts of test runs that were killed."""
-    folder = Path("/run/netns")
-    for name in sorted(path.name for path in folder.iterdir()) if folder.exists() else ():
-        found = _OURS.fullmatch(name)
-        if found and not Path(f"/proc/{found[1]}").exists():
-            _remove(name)
+    for path in [*_NAMESPACES.glob("caspy-*"), *_FOLDERS.glob("caspy-*")]:
+        found = _OURS.fullmatch(path.name)
+        if found is None or Path(f"/proc/{found[1]}").exists():
+            continue
+        if path.parent == _NAMESPACES:
+            _remove(path.name)
+        else:
+            shutil.rmtree(path, ignore_errors=True)  # another test run may be at it, too
+
+
+def _end_wire(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.kill()
+    process.wait(DEADLINE_S)
+    process.stdin.close()
+    process.stdout.close()
 
 
 def _remove(namespace: str) -> None:
-    if Path("/run/netns", namespace).exists():
+    if (_NAMESPACES / namespace).exists():
         _kill(namespace)
         _call("ip", "netns", "del", namespace, check=False)
 

@@ -61,7 +61,7 @@ class Wire:
             self._under_way.append((due, self.others[end], frame))
 
     def give(self) -> float | None:
-        """Send what is due; return in how many seconds the next one is, None where there is none."""
+        """Send what is due; return in how many seconds the next one is; None: never."""
         while self._under_way:
             due, end, frame = self._under_way[0]
             wait = due - time.monotonic()
