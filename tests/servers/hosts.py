@@ -158,7 +158,7 @@ class Network:
         """Return the command line that runs `words` at the console of a host."""
         at = self.hosts[host]
         enter = ["ip", "netns", "exec", at.namespace, "unshare", "--uts", str(at.folder / "enter")]
-        return [*enter, *map(os.fspath, words)]
+        return [*enter, *map(str, words)]
 
     def run(
         self, host: str, *words: str | os.PathLike[str], **options: Any
@@ -305,8 +305,10 @@ class Network:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd will not start without
         for at in self.hosts.values():
             log = stack.enter_context((at.folder / "sshd.log").open("ab"))
-            server = [SSHD, "-D", "-e", "-f", at.folder / "sshd_config"]
-            process = self.popen(at.name, *server, stdout=log, stderr=log, preexec_fn=_die_with_us)
+            process = self.popen(
+                at.name, SSHD, "-D", "-e", "-f", at.folder / "sshd_config",
+                stdout=log, stderr=log, preexec_fn=_die_with_us,
+            )  # fmt: skip
             stack.callback(process.wait, DEADLINE_S)
             stack.callback(process.kill)
         for at in self.hosts.values():

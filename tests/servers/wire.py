@@ -129,4 +129,7 @@ def plain(name: str) -> None:
 
 
 if __name__ == "__main__":
-    {"relay": relay, "plain": plain}[sys.argv[1]](*sys.argv[2:])
+    if sys.argv[1] == "relay":
+        relay(*sys.argv[2:])
+    else:
+        plain(*sys.argv[2:])
