@@ -1,0 +1,424 @@
+"""Several hosts on one machine: network namespaces on a switch, each with a real sshd.
+
+    @pytest.fixture(scope="module")
+    def lab() -> Iterator[hosts.Network]:
+        with hosts.network("daq", "gpu", "disk") as made:
+            yield made
+
+    lab.run("daq", "ssh", "gpu", "hostname")         # as if typed at the console of daq
+    lab.run("daq", "caspy", "-hosts", lab.hosts_file, "--from-scratch", ...)
+    lab.cut("gpu"); lab.mend("gpu"); lab.delay("disk", 0.02); lab.loss("disk", 0.1)
+
+On each host `caspy` is the tree under test, `ssh` knows all the others by name without a question,
+names resolve, and the hostname, the runtime folder and the temporary folder are its own. All hosts
+share the file system and the process numbers of the machine: a test can kill a host's processes.
+
+Everything is gone at the end: whatever still runs on a host is killed. What a test run that was
+itself killed has left behind is removed by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.servers import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ":".join(str(ROOT / name) for name in ("broker", "actors", "launch"))
+SSHD = "/usr/sbin/sshd"
+DEADLINE_S = 20.0
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_OURS = re.compile(r"caspy-(\d+)-\d+(-\w+)?")
+_NAMESPACES, _FOLDERS = Path("/run/netns"), Path("/tmp")  # short, because sockets are in there
+_serial = itertools.count()
+
+_SSHD_CONFIG = """\
+ListenAddress 0.0.0.0
+ListenAddress ::
+HostKey {folder}/host_key
+AuthorizedKeysFile {folder}/user_key.pub
+PidFile none
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin yes
+StrictModes no
+UsePAM no
+UseDNS no
+PrintMotd no
+MaxStartups 100
+SetEnv {environment}
+"""
+_SSH_CONFIG = """\
+Host *
+  IdentityFile {folder}/user_key
+  IdentitiesOnly yes
+  IdentityAgent none
+  UserKnownHostsFile {folder}/known_hosts
+  GlobalKnownHostsFile /dev/null
+  StrictHostKeyChecking yes
+  BatchMode yes
+  ConnectTimeout 10
+  LogLevel ERROR
+"""
+# Mounts and the host's name are seen by what is started here alone: `ip netns exec` and `unshare`
+# have made a mount and a UTS namespace for it.
+_ENTER = """\
+#!/bin/sh -e
+hostname {name}
+mount --bind {folder}/hosts /etc/hosts
+export {environment}
+exec "$@"
+"""
+
+
+class Host:
+    """One of them.
+
+    Parameters
+    ----------
+    name, number
+        What it is called, and its place on the network, from 1.
+    namespace
+        The network namespace that it is.
+    folder
+        For its files.
+
+    Attributes
+    ----------
+    address, address6
+        Its addresses, IPv4 and IPv6.
+    """
+
+    def __init__(self, name: str, number: int, namespace: str, folder: Path) -> None:
+        self.name, self.number, self.namespace, self.folder = name, number, namespace, folder
+        self.address, self.address6 = f"10.77.0.{number}", f"fd77::{number}"
+        self.wire: subprocess.Popen[str] | None = None
+        self.whole = True
+
+    @property
+    def port(self) -> str:
+        """The port of the switch where it is plugged in, or its wire."""
+        return f"far{self.number}" if self.wire else f"port{self.number}"
+
+
+class Network:
+    """Hosts on a switch. Made by `network`.
+
+    Parameters
+    ----------
+    folder
+        For keys, configurations and logs.
+    names
+        Of the hosts: letters and digits.
+    stack
+        What is to be undone at the end.
+
+    Attributes
+    ----------
+    hosts
+        By their names.
+    ssh_config
+        For ``ssh -F`` on any of the hosts; the `ssh` that is on their PATH uses it by itself.
+    hosts_file
+        What ``caspy -hosts`` takes.
+    """
+
+    def __init__(self, folder: Path, names: tuple[str, ...], stack: contextlib.ExitStack) -> None:
+        self._folder = folder
+        self._switch = f"{folder.name}-switch"
+        self.ssh_config = folder / "ssh_config"
+        self.hosts_file = folder / "hosts.toml"
+        self.hosts = {
+            name: Host(name, number, f"{folder.name}-{name}", folder / name)
+            for number, name in enumerate(names, 1)
+        }
+        stack.callback(self._clear)
+        self._make_switch()
+        self._write_files()
+        for host in self.hosts.values():
+            self._make_host(host)
+        self._start_servers(stack)
+
+    def command(self, host: str, *words: str | os.PathLike[str]) -> list[str]:
+        """Return the command line that runs `words` at the console of a host."""
+        at = self.hosts[host]
+        enter = ["ip", "netns", "exec", at.namespace, "unshare", "--uts", str(at.folder / "enter")]
+        return [*enter, *map(str, words)]
+
+    def run(
+        self, host: str, *words: str | os.PathLike[str], **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command on a host to its end."""
+        options = {"stdin": subprocess.DEVNULL, "timeout": DEADLINE_S, "check": False, **options}
+        if "input" in options:
+            del options["stdin"]
+        return subprocess.run(self.command(host, *words), capture_output=True, text=True, **options)
+
+    def popen(
+        self, host: str, *words: str | os.PathLike[str], **options: Any
+    ) -> subprocess.Popen[Any]:
+        """Start a command on a host."""
+        return subprocess.Popen(
+            self.command(host, *words), **{"stdin": subprocess.DEVNULL, **options}
+        )
+
+    def processes(self, host: str) -> list[int]:
+        """Return the numbers of all processes on a host, its sshd among them."""
+        return _processes(self.hosts[host].namespace)
+
+    def cut(self, host: str) -> None:
+        """Pull the plug of a host at the switch: nobody is told, nothing comes through."""
+        at = self.hosts[host]
+        self._ip(f"link set {at.port} nomaster")
+        at.whole = False
+
+    def mend(self, host: str) -> None:
+        """Put the plug in again; no frame is delayed or lost any more."""
+        at = self.hosts[host]
+        if at.wire is not None:
+            _end_wire(at.wire)
+            at.wire = None
+            self._ip(f"link del near{at.number}")
+        self._ip(f"link set {at.port} master switch")
+        at.whole = True
+
+    def delay(self, host: str, seconds: float) -> None:
+        """Let each frame to and from a host take so long; a round trip takes twice that."""
+        self._tell(host, f"delay {seconds}")
+
+    def loss(self, host: str, share: float) -> None:
+        """Lose a share of the frames to and from a host, each way."""
+        self._tell(host, f"loss {share}")
+
+    def die(self, host: str) -> None:
+        """Let a host go for good: no link, and no process."""
+        self.cut(host)
+        _kill(self.hosts[host].namespace)
+
+    def _tell(self, host: str, line: str) -> None:
+        at = self.hosts[host]
+        if at.wire is None:
+            self._insert_wire(at)
+        assert at.wire is not None
+        assert at.wire.stdin is not None
+        at.wire.stdin.write(f"{line}\n")
+        at.wire.stdin.flush()
+        self._expect_ok(at)
+
+    def _insert_wire(self, at: Host) -> None:
+        near, far = f"near{at.number}", f"far{at.number}"
+        self._ip(
+            f"link add name {near} type veth peer name {far}",
+            f"link set {near} up", f"link set {far} up",
+        )  # fmt: skip
+        program = [sys.executable, wire.__file__]
+        for namespace, name in ((at.namespace, "eth0"), (self._switch, far)):
+            _call("ip", "netns", "exec", namespace, *program, "plain", name)
+        self._ip(f"link set port{at.number} nomaster")
+        at.wire = subprocess.Popen(
+            ["ip", "netns", "exec", self._switch, *program, "relay", f"port{at.number}", near],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=_die_with_us,
+        )  # fmt: skip
+        self._expect_ok(at)
+        if at.whole:
+            self._ip(f"link set {far} master switch")
+
+    def _expect_ok(self, at: Host) -> None:
+        assert at.wire is not None
+        assert at.wire.stdout is not None
+        assert at.wire.stdout.readline() == "ok\n", f"the wire of {at.name} is broken"
+
+    def _ip(self, *lines: str, namespace: str = "") -> None:
+        text = "\n".join(lines) + "\n"
+        _call("ip", "-n", namespace or self._switch, "-batch", "-", input=text)
+
+    def _make_switch(self) -> None:
+        _call("ip", "netns", "add", self._switch)
+        self._ip("link add name switch type bridge forward_delay 0", "link set switch up")
+
+    def _make_host(self, at: Host) -> None:
+        _call("ip", "netns", "add", at.namespace)
+        self._ip(
+            f"link add name port{at.number} type veth peer name eth0 netns {at.namespace}",
+            f"link set port{at.number} master switch", f"link set port{at.number} up",
+        )  # fmt: skip
+        self._ip(
+            "link set lo up",
+            f"addr add {at.address}/24 broadcast + dev eth0",
+            f"addr add {at.address6}/64 dev eth0 nodad",
+            "link set eth0 up",
+            namespace=at.namespace,
+        )
+
+    def _write_files(self) -> None:
+        folder = self._folder
+        for name in ("host_key", "user_key"):
+            _call("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", folder / name)
+        every = self.hosts.values()
+        lines = [f"{at.address} {at.name}\n{at.address6} {at.name}6\n" for at in every]
+        (folder / "hosts").write_text("127.0.0.1 localhost\n::1 localhost\n" + "".join(lines))
+        key = (folder / "host_key.pub").read_text()
+        (folder / "known_hosts").write_text(
+            "".join(f"{at.name},{at.name}6,{at.address},{at.address6} {key}" for at in every)
+        )
+        self.ssh_config.write_text(_SSH_CONFIG.format(folder=folder))
+        _script(folder / "bin" / "ssh", f'exec {shutil.which("ssh")} -F {self.ssh_config} "$@"')
+        _script(folder / "bin" / "caspy", f'exec {sys.executable} -m caspy "$@"')
+        self.hosts_file.write_text(
+            "".join(f'[hosts.{at.name}]\nssh = "{at.name}"\n' for at in every)
+        )
+        for at in every:
+            self._write_host_files(at)
+
+    def _write_host_files(self, at: Host) -> None:
+        folder = self._folder
+        (at.folder / "run").mkdir(mode=0o700, parents=True)
+        (at.folder / "tmp").mkdir()
+        environment = " ".join(
+            f"{key}={value}" for key, value in (
+                ("XDG_RUNTIME_DIR", at.folder / "run"), ("TMPDIR", at.folder / "tmp"),
+                ("PATH", f"{folder}/bin:{_PATH}"), ("PYTHONPATH", SOURCES),
+            )
+        )  # fmt: skip
+        text = _ENTER.format(name=at.name, folder=folder, environment=environment)
+        (at.folder / "enter").write_text(text)
+        (at.folder / "enter").chmod(0o755)
+        text = _SSHD_CONFIG.format(folder=folder, environment=environment)
+        (at.folder / "sshd_config").write_text(text)
+
+    def _start_servers(self, stack: contextlib.ExitStack) -> None:
+        Path("/run/sshd").mkdir(exist_ok=True)  # sshd will not start without
+        for at in self.hosts.values():
+            log = stack.enter_context((at.folder / "sshd.log").open("ab"))
+            process = self.popen(
+                at.name, SSHD, "-D", "-e", "-f", at.folder / "sshd_config",
+                stdout=log, stderr=log, preexec_fn=_die_with_us,
+            )  # fmt: skip
+            stack.callback(process.wait, DEADLINE_S)
+            stack.callback(process.kill)
+        for at in self.hosts.values():
+            self._wait_for_server(at)
+
+    def _wait_for_server(self, at: Host) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        log = at.folder / "sshd.log"
+        while "Server listening on 0.0.0.0" not in log.read_text():
+            assert time.monotonic() < deadline, f"no sshd on {at.name}: {log.read_text()}"
+            time.sleep(0.02)
+
+    def _clear(self) -> None:
+        """Remove everything, however much of it there is."""
+        for at in self.hosts.values():
+            if at.wire is not None:
+                _end_wire(at.wire)
+        for namespace in (*(at.namespace for at in self.hosts.values()), self._switch):
+            _remove(namespace)
+
+
+@contextlib.contextmanager
+def network(*names: str) -> Iterator[Network]:
+    """Give hosts with these names; skips the test where that is not possible."""
+    if reason := missing():
+        pytest.skip(reason)
+    sweep()
+    with contextlib.ExitStack() as stack:
+        folder = _FOLDERS / f"caspy-{os.getpid()}-{next(_serial)}"
+        folder.mkdir(mode=0o700)
+        stack.callback(shutil.rmtree, folder)
+        yield Network(folder, names, stack)
+
+
+def missing() -> str:
+    """Return why there can be no hosts here; '' if there can."""
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    for program in ("ip", "unshare", "ssh", "ssh-keygen", SSHD):
+        if shutil.which(program) is None:
+            return f"there is no {program} (Debian: iproute2, util-linux, openssh-server)"
+    trial = subprocess.run(
+        ["unshare", "--net", "--uts", "--mount", "true"], capture_output=True, text=True,
+        timeout=DEADLINE_S, check=False,
+    )  # fmt: skip
+    return f"no network namespaces: {trial.stderr.strip()}" if trial.returncode else ""
+
+
+def sweep() -> None:
+    """Remove the hosts of test runs that were killed."""
+    for path in [*_NAMESPACES.glob("caspy-*"), *_FOLDERS.glob("caspy-*")]:
+        found = _OURS.fullmatch(path.name)
+        if found is None or Path(f"/proc/{found[1]}").exists():
+            continue
+        if path.parent == _NAMESPACES:
+            _remove(path.name)
+        else:
+            shutil.rmtree(path, ignore_errors=True)  # another test run may be at it, too
+
+
+def _end_wire(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.kill()
+    process.wait(DEADLINE_S)
+    process.stdin.close()
+    process.stdout.close()
+
+
+def _remove(namespace: str) -> None:
+    if (_NAMESPACES / namespace).exists():
+        _kill(namespace)
+        _call("ip", "netns", "del", namespace, check=False)
+
+
+def _kill(namespace: str) -> None:
+    """Kill every process of a namespace, and wait until they are gone."""
+    deadline = time.monotonic() + DEADLINE_S
+    while left := _processes(namespace):
+        assert time.monotonic() < deadline, f"cannot kill {left} in {namespace}"
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def _processes(namespace: str) -> list[int]:
+    """Return the processes of a namespace that have not ended."""
+    done = subprocess.run(
+        ["ip", "netns", "pids", namespace], capture_output=True, text=True, timeout=DEADLINE_S,
+        check=False,
+    )  # fmt: skip
+    return [int(word) for word in done.stdout.split()]
+
+
+def _script(path: Path, line: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+
+
+def _call(*words: str | os.PathLike[str], check: bool = True, **options: Any) -> None:
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=DEADLINE_S, check=False, **options
+    )
+    assert not check or done.returncode == 0, f"{words}: {done.stderr}"
+
+
+def _die_with_us() -> None:
+    """In a child: end with the test run, whatever becomes of it."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
