@@ -89,13 +89,13 @@ class Links:
         if wiring.consumers:
             lock = self._lock(wiring.consumers) if wiring.sends_far else None
             places, several = self.places, len(wiring.consumers)
-            self.data = port.bind_data(places.data, several, lock)
+            self.data = port.bind_data(places.data, several, lock=lock)
             self.back = port.bind_pull(places.back, lock=lock)
         if wiring.is_head:
             self.loop = port.bind_pull(self.places.loop, "loop")
         if self.places.far:
             lock = self._lock(wiring.reporters & wiring.far)
-            self.far_loop = port.bind_pull(self.places.far, "loop", lock)
+            self.far_loop = port.bind_pull(self.places.far, "loop", lock=lock)
         name = b"%d.%d" % (number, wiring.incarnation)
         self.broker = port.connect_dealer(address.broker_address(folder), name)
 
@@ -135,10 +135,10 @@ class Links:
                 peer.data, multicast=peer.multicast, identity=own, key=key
             )
             sockets[socket] = producer
-            self._backs[producer] = self._port.connect_push(peer.back, key)
+            self._backs[producer] = self._port.connect_push(peer.back, key=key)
         for head in heads:
             loop = peers[head].far if head in wiring.far else peers[head].loop
-            self._loops[head] = self._port.connect_push(loop, self._key(head))
+            self._loops[head] = self._port.connect_push(loop, key=self._key(head))
         self.connected = True
         early, self._early = self._early, []
         for effect in early:

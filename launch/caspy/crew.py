@@ -100,7 +100,10 @@ class Crew:
         self._before: dict[int, set[int]] = {}
         for pipe in plan.pipes:
             self._before.update(ancestors(pipe.actors))
-            place(pipe.flow, plan.run.hex(), folder)
+            if pipe.flow is not None:
+                place(pipe.flow, plan.run.hex(), folder)
+        for _, actor in self._actors.values():  # an agent has no flow, but was told all the rest
+            actor.node.placement = actor.node.placement._replace(run_dir=folder)
 
     def name(self, number: int) -> str:
         """Return what an actor is called."""

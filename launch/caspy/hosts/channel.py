@@ -44,6 +44,7 @@ class Channel:
     def __init__(self, reads: int, writes: int) -> None:
         self.reads, self.writes = reads, writes
         self._in, self._out = bytearray(), bytearray()
+        self._kept: list[dict[str, Any]] = []  # what came together with what was expected
         for handle in {reads, writes}:
             os.set_blocking(handle, False)
 
@@ -79,6 +80,8 @@ class Channel:
         ChannelError
             For what is no message.
         """
+        if self._kept:
+            return self.kept()
         ended = False
         while True:
             try:
@@ -98,8 +101,13 @@ class Channel:
             raise EOFError
         return messages
 
-    def expect(self, op: str, deadline: float) -> dict[str, Any]:
-        """Wait for a message of a kind, and return it; others are thrown away.
+    def kept(self) -> list[dict[str, Any]]:
+        """Return what came together with what was expected."""
+        kept, self._kept = self._kept, []
+        return kept
+
+    def expect(self, *ops: str, deadline: float) -> dict[str, Any]:
+        """Wait for a message of some kinds, and return it; others before it are thrown away.
 
         Raises
         ------
@@ -110,8 +118,10 @@ class Channel:
             self.flush()
             writes = [self.writes] if self._out else []
             select.select([self.reads], writes, [], min(left, 0.5))
-            for message in self.receive() if self._is_readable() else ():
-                if message["op"] == op:
+            messages = self.receive() if self._is_readable() else []
+            for index, message in enumerate(messages):
+                if message["op"] in ops:
+                    self._kept = messages[index + 1 :]
                     return message
         raise TimeoutError
 
@@ -121,7 +131,7 @@ class Channel:
             os.close(handle)
 
     def _is_readable(self) -> bool:
-        return bool(select.select([self.reads], [], [], 0)[0])
+        return bool(self._kept) or bool(select.select([self.reads], [], [], 0)[0])
 
     def _messages(self) -> Any:
         while len(self._in) >= _LENGTH.size:
@@ -135,7 +145,7 @@ class Channel:
             del self._in[: _LENGTH.size + size]
             try:
                 message = msgpack.unpackb(packed, strict_map_key=False)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - msgpack raises many
                 raise ChannelError(f"not a message of an agent: {error}") from None
             if not isinstance(message, dict) or not isinstance(message.get("op"), str):
                 raise ChannelError(f"not a message of an agent: {message!r:.60}")

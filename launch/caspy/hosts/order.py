@@ -59,8 +59,11 @@ def networks(told: Mapping[str, Any]) -> dict[int, Network]:
     """Return what the actors of the host have on the network."""
     return {
         number: Network(
-            one["address"], one["ports"], Keys(*one["keys"]), one["known"],
-        )  # fmt: skip
+            one["address"],
+            one["ports"],
+            Keys(*one["keys"]),
+            one["known"],
+        )
         for number, one in told["networks"].items()
     }
 
@@ -78,9 +81,13 @@ def carry_out(told: Mapping[str, Any]) -> tuple[Plan, Policy]:
         Pipe(
             flow=None,
             actors=[_made(one, placed) for one in pipe["actors"]],
-            heads=tuple(pipe["heads"]), gates=tuple(pipe["gates"]), joins=frozenset(pipe["joins"]),
-            terminals=tuple(pipe["terminals"]), lockstep=pipe["lockstep"], why=pipe["why"],
-        )  # fmt: skip
+            heads=tuple(pipe["heads"]),
+            gates=tuple(pipe["gates"]),
+            joins=frozenset(pipe["joins"]),
+            terminals=tuple(pipe["terminals"]),
+            lockstep=pipe["lockstep"],
+            why=pipe["why"],
+        )
         for pipe in told["pipes"]
     ]
     plan = Plan(pipes=pipes, **{name: told[name] for name in _OF_PLAN})
@@ -147,4 +154,6 @@ def _tree(told: Any) -> Tree | None:
         return told
     if isinstance(told, dict):
         return Shared(tuple(told["workers"]))
-    return tuple(Branch(_tree(tree) or 0, label, frozenset(members)) for tree, label, members in told)
+    return tuple(
+        Branch(_tree(tree) or 0, label, frozenset(members)) for tree, label, members in told
+    )
