@@ -92,7 +92,7 @@ def _run(channel: Channel, told: dict[str, Any]) -> int:
     plan, policy = order.carry_out(told)
     post = Post(told["host"], order.networks(told), told["ahead_ns"])
     clean_up()
-    allow_open_files(plan)
+    allow_open_files(plan, post.host)
     with bus_folder(told["folder"]) as folder:
         supervisor = Supervisor(plan, folder, policy, post)
         try:
