@@ -225,10 +225,10 @@ class Outposts:
             safe = min(ledger[number].low for number in pipe.terminals)
             for actor in pipe.actors:
                 if actor.host in lost and not actor.inputs:
-                    made = ledger[actor.number].made
+                    made = max(ledger[one.number].made for one in pipe.actors)
                     yield (
-                        f'msg="of {made} iterations that it had begun, {safe} are safe in all sinks,'
-                        f' {max(0, made - safe)} are lost" source={actor.name} host={actor.host}'
+                        f'msg="of at least {made} iterations, {safe} are safe in all sinks, and'
+                        f' {made - safe} are lost" source={actor.name} host={actor.host}'
                     )
 
     def close(self) -> None:
