@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,6 +32,13 @@ record(compress, "BENCH:wave") {{
     field(NSAM, "{LENGTH}")
 }}
 """
+#: EPICS' own client library in C, and nothing behind it: what it misses, the IOC did not send.
+LIBCA = """
+import signal, epics
+pv = epics.PV("BENCH:wave", auto_monitor=True,
+              callback=lambda value, **_: print(int(value.max()), flush=True))
+signal.pause()
+"""
 PIPE = "--from-epics x=BENCH:wave {} --npfun max --to-summary"
 
 
@@ -46,6 +55,7 @@ def works(_: Budget) -> list[Work]:
                 Contender(OURS, ours),
                 Contender("reference, default", default),
                 Contender("reference, dwell=0", unlimited),
+                Contender("libca alone", functools.partial(_updates, _libca)),
             ),
             (Goal(100.0),),
             once=True,
@@ -55,6 +65,12 @@ def works(_: Budget) -> list[Work]:
 
 def _ours(env: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
     return [*CASPY, *PIPE.format("").split()], environment(**env)
+
+
+def _libca(env: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    if importlib.util.find_spec("epics") is None:
+        raise Unavailable("pyepics is not installed")
+    return [sys.executable, "-c", LIBCA], environment(**env)
 
 
 def _reference(option: str, env: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:

@@ -93,6 +93,12 @@ class ProcessorBase:
         True where it reads the program's standard input: one processor of a run can.
     shared_by
         How many processes share its iterations on the bus; more than 1 only without state.
+    host
+        Where it is to run: a host, or several, ``a|b``; '' where that was not said.
+    at_home
+        True where it belongs to the terminal or screen of whoever runs it, unless a host is said.
+    recipe
+        How the launcher was asked for it (`caspy.recipe.Step`); None where a program made it.
     seq
         Number of the iteration, set before each call; it counts from 0.
     allocate
@@ -123,6 +129,9 @@ class ProcessorBase:
     memory: int = 0
     reads_input: bool = False
     shared_by: int = 1
+    host: str = ""
+    at_home: bool = False
+    recipe: Any = None
     seq: int = 0
     allocate: Callable[[Any, Any], np.ndarray] | None = None
     ended: Callable[[], int] | None = None

@@ -12,7 +12,7 @@ from camagick_broker.errors import RemoteProtocolError
 #: Fields of a registration.
 _FIELDS: dict[str, type[Any]] = {
     "name": str, "pid": int, "incarnation": int, "data": str, "back": str, "loop": str,
-    "multicast": bool, "ready": bool, "going": bool,
+    "far": str, "multicast": bool, "ready": bool, "going": bool,
 }  # fmt: skip
 #: Those that say how far it is, not where.
 _STATES = ("ready", "going")

@@ -12,8 +12,9 @@ from camagick_broker.events import Anew, ToConsumers, ToLoop, ToProducer
 from camagick_broker.subscriptions import TOPIC, Subscriptions, identity
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Iterable
 
+    from camagick_broker.keys import Key, Lock
     from camagick_broker.port import Outlet, Port
     from camagick_broker.wiring import Wiring
 
@@ -28,7 +29,23 @@ class Peer(NamedTuple):
     data: str
     back: str
     loop: str
+    far: str
     multicast: bool
+
+
+class Places:
+    """The addresses of one actor's sockets; empty where it has no such socket."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        folder, number, network = wiring.bus_dir, wiring.number, wiring.network
+        self.data = address.data_address(folder, number)
+        self.back = address.back_address(folder, number)
+        self.loop = address.loop_address(folder, number)
+        self.far = ""
+        if network is not None and wiring.sends_far:
+            self.data, self.back = network.endpoint("data"), network.endpoint("back")
+        if network is not None and wiring.reporters & wiring.far:
+            self.far = network.endpoint("loop")
 
 
 class Links:
@@ -43,8 +60,10 @@ class Links:
 
     Attributes
     ----------
-    data, back, loop, broker
+    data, back, loop, far_loop, broker
         The sockets that exist from the start; None where this actor has none.
+    places
+        The addresses of those that others connect to.
     subscriptions
         Who can be reached on a multicast edge.
     messages, bytes
@@ -65,12 +84,18 @@ class Links:
         self.messages = self.bytes = 0
         folder, number = wiring.bus_dir, wiring.number
         self.data: Outlet | None = None
-        self.back = self.loop = None
+        self.back = self.loop = self.far_loop = None
+        self.places = Places(wiring)
         if wiring.consumers:
-            self.data = port.bind_data(address.data_address(folder, number), len(wiring.consumers))
-            self.back = port.bind_pull(address.back_address(folder, number))
+            lock = self._lock(wiring.consumers) if wiring.sends_far else None
+            places, several = self.places, len(wiring.consumers)
+            self.data = port.bind_data(places.data, several, lock=lock)
+            self.back = port.bind_pull(places.back, lock=lock)
         if wiring.is_head:
-            self.loop = port.bind_pull(address.loop_address(folder, number), "loop")
+            self.loop = port.bind_pull(self.places.loop, "loop")
+        if self.places.far:
+            lock = self._lock(wiring.reporters & wiring.far)
+            self.far_loop = port.bind_pull(self.places.far, "loop", lock=lock)
         name = b"%d.%d" % (number, wiring.incarnation)
         self.broker = port.connect_dealer(address.broker_address(folder), name)
 
@@ -105,11 +130,15 @@ class Links:
         sockets = {}
         for producer in wiring.inputs:
             peer, own = peers[producer], identity(wiring.number, wiring.incarnation)
-            socket = self._port.connect_data(peer.data, multicast=peer.multicast, identity=own)
+            key = self._key(producer)
+            socket = self._port.connect_data(
+                peer.data, multicast=peer.multicast, identity=own, key=key
+            )
             sockets[socket] = producer
-            self._backs[producer] = self._port.connect_push(peer.back)
+            self._backs[producer] = self._port.connect_push(peer.back, key=key)
         for head in heads:
-            self._loops[head] = self._port.connect_push(peers[head].loop)
+            loop = peers[head].far if head in wiring.far else peers[head].loop
+            self._loops[head] = self._port.connect_push(loop, key=self._key(head))
         self.connected = True
         early, self._early = self._early, []
         for effect in early:
@@ -151,6 +180,16 @@ class Links:
         self._port.flush(self._backs.values(), _FLUSH_S)
         if self.data is not None:
             self.data.socket.linger = int(_FLUSH_S * 1000)
+
+    def _lock(self, actors: Iterable[int]) -> Lock | None:
+        network = self._wiring.network
+        return network.lock(actors) if network is not None else None
+
+    def _key(self, actor: int) -> Key | None:
+        """Return what opens an actor's sockets; None for one of this host."""
+        network = self._wiring.network
+        far = network is not None and actor in self._wiring.far
+        return network.key(actor) if network is not None and far else None
 
     def _talks_to(self, head: int) -> bool:
         wiring = self._wiring
@@ -195,7 +234,7 @@ class Links:
 def _peer(actors: Any, number: int) -> Peer:
     with contextlib.suppress(TypeError, KeyError):
         entry = actors[number]
-        peer = Peer(entry["data"], entry["back"], entry["loop"], entry["multicast"])
+        peer = Peer(**{name: entry[name] for name in Peer._fields})
         if peer.multicast in (True, False) and all(map(_is_address, peer[:3])):
             return peer
     raise RemoteProtocolError(f"unusable directory: no addresses of actor {number}")

@@ -130,12 +130,17 @@ class Port:
                 outlet.flush()
                 if not outlet.waiting:
                     self._quieten(outlet)
-        readable = [source for source, event in events if event & zmq.POLLIN]
+        readable = [source for source, event in events if event & zmq.POLLIN or type(source) is int]
         if self._bell in readable:
             readable.remove(self._bell)
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._bell)
         return [source for source in readable if not self._answers_door(source)]
+
+    def watch(self, handle: int, *, reads: bool = True, writes: bool = False) -> None:
+        """Let `wait` return, and name, an open file that can be read, or written, or has ended."""
+        events = (zmq.POLLIN if reads else 0) | (zmq.POLLOUT if writes else 0)
+        self._poller.register(handle, events)  # without events, it is not watched any more
 
     def flush(self, outlets: Iterable[Outlet], timeout_s: float) -> bool:
         """Wait until all of these have sent what waits there, no longer than `timeout_s`."""

@@ -58,6 +58,8 @@ class Reception:
         Whether a topic stands before each message.
     slots
         Reads arrays that lie in shared memory; None where there is none.
+    ahead_ns
+        By how much this host's clock is ahead of that of the bus.
     """
 
     def __init__(
@@ -67,7 +69,9 @@ class Reception:
         *,
         multicast: bool,
         slots: SlotReader | None = None,
+        ahead_ns: int = 0,
     ) -> None:
+        self._ahead_ns = ahead_ns
         self._slots = slots
         self._protocol = protocol
         self._producer = producer
@@ -108,6 +112,6 @@ class Reception:
             return
         size = sum(body.nbytes + (head.shared << 10) for head, body in found)
         counters.bytes += size + sum(map(len, buffers)) + PREFIX_BYTES * len(found)
-        delay_s = (time.time_ns() - head.sent_ns) / 1e9
+        delay_s = (time.time_ns() - self._ahead_ns - head.sent_ns) / 1e9
         if 0 <= delay_s < _LONGEST_DELAY_S:  # not where a clock has jumped, nor where none is
             counters.latency_s += 0.1 * (delay_s - counters.latency_s)

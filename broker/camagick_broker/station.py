@@ -8,7 +8,6 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from camagick_broker import address
 from camagick_broker.admission import Doorman
 from camagick_broker.control import hear
 from camagick_broker.errors import RemoteProtocolError
@@ -263,15 +262,13 @@ class Station:
             self._links.tell_broker({"op": "ready"})
 
     def _register(self) -> None:
-        folder, number = self._wiring.bus_dir, self._wiring.number
         if self._links.broker.waiting:
             return
+        places = self._links.places
         self._links.tell_broker({
             "op": "register", "name": self._wiring.name, "pid": os.getpid(),
             "incarnation": self._wiring.incarnation,
-            "data": address.data_address(folder, number),
-            "back": address.back_address(folder, number),
-            "loop": address.loop_address(folder, number),
+            "data": places.data, "back": places.back, "loop": places.loop, "far": places.far,
             "multicast": self._links.multicast,
             "ready": self._said_ready, "going": self._going,
         })  # fmt: skip
@@ -306,8 +303,9 @@ class Station:
             sources[links.data.socket] = _Source("data", self._on_subscription)
         if links.back is not None:
             sources[links.back] = _Source("back", self._on_back)
-        if links.loop is not None:
-            sources[links.loop] = _Source("loop", self._on_loop)
+        for loop in (links.loop, links.far_loop):
+            if loop is not None:
+                sources[loop] = _Source("loop", self._on_loop)
         sources[links.broker.socket] = _Source("broker", self._on_control)
 
     def _read(self, socket: Any) -> None:
@@ -364,7 +362,11 @@ class Station:
     def _connect(self, actors: Any) -> None:
         for socket, producer in self._links.connect(actors, self._neighbours.left()).items():
             multicast = actors[producer]["multicast"]
-            take = Reception(self._protocol, producer, multicast=multicast, slots=self._slots)
+            slots = None if producer in self._wiring.far else self._slots
+            take = Reception(
+                self._protocol, producer, multicast=multicast, slots=slots,
+                ahead_ns=self._wiring.ahead_ns,
+            )  # fmt: skip
             self._sources[socket] = _Source(f"input {producer}", take)
         if self._links.connected:
             self._protocol.greet()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from camagick_broker.pace import FEWEST
+
+if TYPE_CHECKING:
+    from camagick_broker.network import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,12 @@ class Wiring:
         End after so many iterations; None for no limit.
     incarnation
         How often the actor has been started, from 1.
+    far
+        Numbers of actors on other hosts.
+    network
+        How it talks with those; None where it need not.
+    ahead_ns
+        By how much this host's clock is ahead of the launcher's, which is that of the bus.
     """
 
     run: bytes
@@ -63,6 +73,9 @@ class Wiring:
     commits: bool = False
     count: int | None = None
     incarnation: int = 1
+    far: frozenset[int] = frozenset()
+    network: Network | None = None
+    ahead_ns: int = 0
 
     @property
     def is_head(self) -> bool:
@@ -73,6 +86,19 @@ class Wiring:
     def leads(self) -> bool:
         """Whether it decides when an iteration starts."""
         return self.heads[0] == self.number
+
+    @property
+    def sends_far(self) -> bool:
+        """Whether its consumer, the only one then, is on another host."""
+        return any(number in self.far for number in self.consumers)
+
+    @property
+    def reporters(self) -> set[int]:
+        """Numbers of the actors that report to it, where it is a head."""
+        if not self.is_head:
+            return set()
+        others = {*self.heads, *self.gates, *self.terminals} if self.leads else {self.heads[0]}
+        return others - {self.number}
 
     @property
     def is_last_gate(self) -> bool:

@@ -33,7 +33,7 @@ class Built(NamedTuple):
     problems: list[Problem]
 
 
-def build(pipes: Sequence[Flow], *, construct: bool = True) -> Built:
+def build(pipes: Sequence[Flow], *, construct: bool = True, fragment: bool = False) -> Built:
     """Cast the arguments of a recipe, check them, and make its flow objects.
 
     Parameters
@@ -42,11 +42,13 @@ def build(pipes: Sequence[Flow], *, construct: bool = True) -> Built:
         The recipe.
     construct
         False where only the recipe is wanted: no object is made, and no extra need be installed.
+    fragment
+        True for a part of a pipe, which need not begin with a source, to run on this host.
     """
-    builder = _Builder(construct)
+    builder = _Builder(construct, at_hand=fragment)
     done, flows = [], []
     for pipe in pipes:
-        if not any(step.role == "source" for step in steps(pipe)):
+        if not fragment and not any(step.role == "source" for step in steps(pipe)):
             text = "nothing to process: a pipe begins with a source (--from-...)"
             builder.problems.append(Problem(text, pipe.at))
         recipe, made = builder.node(pipe)
@@ -58,16 +60,20 @@ def build(pipes: Sequence[Flow], *, construct: bool = True) -> Built:
 class _Builder:
     """Walks a recipe; `problems` grows on the way."""
 
-    def __init__(self, construct: bool) -> None:
+    def __init__(self, construct: bool, *, at_hand: bool = False) -> None:
         self.problems: list[Problem] = []
+        self._at_hand = at_hand  # whatever is said of hosts, it is this one
         self._construct = construct
+        self._host = ""  # of the flows around what is being built
 
     def node(self, node: Any) -> tuple[Any, Any]:
         """Return a node with its arguments cast, and its object (None where there is none)."""
         return self._step(node) if isinstance(node, Step) else self._flow(node)
 
     def _flow(self, flow: Flow) -> tuple[Flow, Any]:
+        outside, self._host = self._host, flow.host or self._host
         pairs = [self.node(child) for child in flow.children]
+        self._host = outside
         recipe = replace(flow, children=tuple(child for child, _ in pairs))
         if flow.kind == "fanout" and not pairs:
             text = "an empty fanout { } would throw all data away: [ ] passes it on"
@@ -93,7 +99,8 @@ class _Builder:
         step = _cast(step, known)
         found = _wrong_arguments(step, known)
         if self._construct:
-            found += _missing_libraries(step, cls)
+            elsewhere = (step.host or self._host) and not self._at_hand
+            found += [] if elsewhere else _missing_libraries(step, cls)
         if step.workers > 1 and (reason := parallel.why_not(cls, step.role, step.name)):
             place = step.places.get("@workers", step.at)
             found.append(Problem(f"@workers={step.workers}: {reason}", place))
@@ -118,6 +125,7 @@ class _Builder:
         if catalogue.is_external(step.name):
             made.role = step.role  # the flag says what it is used as
         made.shared_by = step.workers
+        made.host, made.recipe = step.host or self._host, step
         return made
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from caspy.build import Built
+    from caspy.hosts.opening import Places
     from caspy.recipe import Flow
     from caspy.watchers import Watcher
 
@@ -59,9 +60,24 @@ class _Window(click.ParamType):  # type: ignore[type-arg]
         return value if value == "auto" else _FROM_1.convert(value, param, ctx)
 
 
+class _Ports(click.ParamType):  # type: ignore[type-arg]
+    """The lowest and the highest port."""
+
+    name = "ports"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        low, dash, high = str(value).partition("-")
+        if low.isdecimal() and (high.isdecimal() or not dash):
+            found = int(low), int(high or low)
+            if 0 < found[0] <= found[1] < 1 << 16:
+                return found
+        return self.fail("")
+
+
 _FROM_0, _FROM_1 = click.IntRange(min=0), click.IntRange(min=1)
 _SECONDS = click.FloatRange(min=0, min_open=True)
 _SHELLS = click.Choice(("bash", "zsh", "fish"))
+_ENGINES = click.Choice(("ssh", "slurm", "local"))
 _ON_ERROR = click.Choice(("stop", "skip", "restart"))
 _EXPECTED = {
     "plan": "one of text, dot, mermaid, json",
@@ -69,6 +85,9 @@ _EXPECTED = {
     "count": "a whole number from 1 on",
     "restart": "a whole number from 0 on",
     "hang": "a number of seconds, more than 0",
+    "engine": "one of ssh, slurm, local",
+    "ports": "a range of ports, as 20000-20100",
+    "patience": "a number of seconds, more than 0",
     "on-error": "one of stop, skip, restart",
     "completion": "one of bash, zsh, fish",
 }
@@ -123,6 +142,11 @@ class _Launcher(click.Command):
 @click.option("-restart", type=_FROM_0, default=3, metavar="N", help="Restarts a minute (3).")
 @click.option("-hang", type=_SECONDS, metavar="SECONDS", help="Kill a processor stuck so long.")
 @click.option("-on-error", type=_ON_ERROR, default="stop", help="When a processor fails (stop).")
+@click.option("-hosts", metavar="FILE", help="What stands behind the names in @HOST (TOML).")
+@click.option("-engine", type=_ENGINES, default="ssh", help="How agents are started (ssh).")
+@click.option("-ports", type=_Ports(), metavar="LOW-HIGH", help="Ports for other hosts.")
+@click.option("-patience", type=_SECONDS, metavar="SECONDS", help="Silence of a host (60).")
+@click.option("-agent", is_flag=True, hidden=True)
 @click.option("-stats", metavar="FILE", help="Write statistics as JSON lines ('-': here).")
 @click.option("-metrics", metavar="PORT", help="Serve metrics to Prometheus at [HOST:]PORT.")
 @click.option("-web", metavar="[BUS|PORT]", help="Serve a running bus, or this run, as a page.")
@@ -212,6 +236,12 @@ class _Session:
 
             print(SCRIPTS[self._options["completion"]], end="")
             return 0
+        if self._options["agent"]:
+            from caspy import log
+            from caspy.hosts.agent import serve
+
+            log.configure()
+            return serve()
         for name in ("ls", "top", "stop", "web"):
             if self._options[name] is not None and not (name == "web" and self._has_pipe):
                 return self._visit(name, self._options[name])
@@ -315,9 +345,23 @@ class _Session:
             make for make in map(self._watcher, ("metrics", "stats", "web")) if make is not None
         ]
         try:
-            return int(execute(plan, policy, watchers))
+            return int(execute(plan, policy, watchers, self._places()))
         except PlanError as error:
             raise _Wrong([Problem(str(error))]) from error
+
+    def _places(self) -> Places:
+        """Return where other hosts are; raises where the hosts file is wrong."""
+        from caspy import hostsfile
+        from caspy.hosts.opening import PATIENCE_S, Places
+        from caspy.hosts.ports import ANY
+
+        options, known = self._options, hostsfile.Hosts()
+        if options["hosts"] is not None:
+            known, problems = hostsfile.load(options["hosts"], self._at["hosts"])
+            if problems:
+                raise _Wrong(problems)
+        patience_s = options["patience"] or PATIENCE_S
+        return Places(known, options["engine"], options["ports"] or ANY, patience_s)
 
     def _watcher(self, name: str) -> Watcher | None:
         """Return what looks at the run as an option asks for; raises where that cannot be."""

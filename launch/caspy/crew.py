@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from camagick.actor.assignment import Assignment, OnError
 from camagick.actor.plain import PlainHost
@@ -13,15 +15,38 @@ from camagick_broker.journal import Journal
 from camagick_broker.ledger import Ledger, Row
 from camagick_broker.segment import Segment
 from caspy import standardinput
+from caspy.placement import HOME
 from caspy.rule import ancestors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable
+    from collections.abc import Callable, Container, Iterable, Mapping
 
+    from camagick_broker.network import Network
     from caspy.layout import Actor
     from caspy.plan import Pipe, Plan
 
 log = logging.getLogger(__name__)
+
+
+class Post(NamedTuple):
+    """One host of a run.
+
+    Attributes
+    ----------
+    host
+        Which one, as the plan calls it.
+    networks
+        What its actors have on the network, by their numbers.
+    ahead_ns
+        By how much its clock is ahead of that of the bus.
+    """
+
+    host: str = HOME
+    networks: Mapping[int, Network] = MappingProxyType({})
+    ahead_ns: int = 0
+
+
+ALONE = Post()
 
 
 class Crew:
@@ -35,36 +60,50 @@ class Crew:
         The folder of the bus.
     on_error
         What to do when a processor raises.
+    post
+        This host's, among several.
 
     Attributes
     ----------
     numbers
-        Of all actors, producers before their consumers.
+        Of the actors of this host, producers before their consumers.
+    ledger
+        How far all actors have come; of those on other hosts, what was last heard.
     """
 
-    def __init__(self, plan: Plan, folder: str, on_error: OnError) -> None:
+    def __init__(self, plan: Plan, folder: str, on_error: OnError, post: Post = ALONE) -> None:
         self._plan, self._folder, self._on_error = plan, folder, on_error
+        self._post = post
+        self._everybody = [actor.number for actor in plan.actors]
         self._actors: dict[int, tuple[Pipe, Actor]] = {
-            actor.number: (pipe, actor) for pipe in plan.pipes for actor in pipe.actors
+            actor.number: (pipe, actor)
+            for pipe in plan.pipes
+            for actor in pipe.actors
+            if actor.host == post.host
         }
         self.numbers = list(self._actors)
-        self._ledger = Ledger(max(self.numbers))
+        self.ledger = Ledger(max(self._everybody))
         self._journals = {
             number: Journal(
                 max(plan.window + 2, actor.node.memory + 1),
-                self._ledger[number],
+                self.ledger[number],
                 actor.node.memory,
             )
             for number, (_, actor) in self._actors.items()
             if (actor.consumers or actor.node.memory) and not actor.node.repeatable
         }
         self._segments = _segments(
-            number for number, (_, actor) in self._actors.items() if actor.consumers
+            number
+            for number, (pipe, actor) in self._actors.items()
+            if actor.consumers and not plan.wiring(pipe, actor, folder).sends_far
         )
         self._before: dict[int, set[int]] = {}
         for pipe in plan.pipes:
             self._before.update(ancestors(pipe.actors))
-            place(pipe.flow, plan.run.hex(), folder)
+            if pipe.flow is not None:
+                place(pipe.flow, plan.run.hex(), folder)
+        for _, actor in self._actors.values():  # an agent has no flow, but was told all the rest
+            actor.node.placement = actor.node.placement._replace(run_dir=folder)
 
     def name(self, number: int) -> str:
         """Return what an actor is called."""
@@ -77,11 +116,11 @@ class Crew:
 
     def row(self, number: int) -> Row:
         """Return what an actor notes of its progress."""
-        return self._ledger[number]
+        return self.ledger[number]
 
     def progress(self) -> int:
         """Return a number that goes up as long as anything is done anywhere."""
-        return sum(self._ledger[number].made for number in self.numbers)
+        return sum(self.ledger[number].made for number in self._everybody)
 
     def work(self, number: int, incarnation: int, poison: frozenset[int]) -> Callable[[], int]:
         """Return what an actor's process has to do."""
@@ -89,9 +128,13 @@ class Crew:
         before = self._before[number]
         assignment = Assignment(
             node=actor.node,
-            wiring=self._plan.wiring(pipe, actor, self._folder, incarnation),
+            wiring=replace(
+                self._plan.wiring(pipe, actor, self._folder, incarnation),
+                network=self._post.networks.get(number),
+                ahead_ns=self._post.ahead_ns,
+            ),
             tree=actor.tree,
-            ledger=self._ledger,
+            ledger=self.ledger,
             journal=self._journals.get(number),
             segments={
                 one: segment

@@ -14,21 +14,26 @@ from camagick_broker.errors import AddressError
 from caspy import standardinput
 from caspy.card import make_card
 from caspy.errors import PlanError
+from caspy.hosts.opening import Places
+from caspy.hosts.opening import opened as outposts_opened
 from caspy.limits import allow_open_files
+from caspy.policy import Policy
 from caspy.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from caspy.plan import Plan
-    from caspy.policy import Policy
     from caspy.watchers import Watcher
 
 _INTERRUPTED = 130
 log = logging.getLogger(__name__)
 
 
-def execute(plan: Plan, policy: Policy | None = None, watchers: Sequence[Watcher] = ()) -> int:
+def execute(
+    plan: Plan, policy: Policy | None = None, watchers: Sequence[Watcher] = (),
+    places: Places | None = None,
+) -> int:  # fmt: skip
     """Run a plan until it ends, or until Ctrl-C; return the exit code.
 
     Parameters
@@ -39,6 +44,8 @@ def execute(plan: Plan, policy: Policy | None = None, watchers: Sequence[Watcher
         What to do when actors die or fail.
     watchers
         What looks at it meanwhile.
+    places
+        Where other hosts are, and how they are reached.
 
     Returns
     -------
@@ -52,7 +59,7 @@ def execute(plan: Plan, policy: Policy | None = None, watchers: Sequence[Watcher
         When the bus cannot be set up.
     """
     interrupts: list[int] = []
-    with _signals(interrupts) as bell, opened(plan, policy, watchers) as supervisor:
+    with _signals(interrupts) as bell, opened(plan, policy, watchers, places) as supervisor:
         supervisor.watch(bell)
         supervisor.start()
         while supervisor.step(0.5):
@@ -65,8 +72,9 @@ def execute(plan: Plan, policy: Policy | None = None, watchers: Sequence[Watcher
 
 @contextlib.contextmanager
 def opened(
-    plan: Plan, policy: Policy | None = None, watchers: Sequence[Watcher] = ()
-) -> Iterator[Supervisor]:
+    plan: Plan, policy: Policy | None = None, watchers: Sequence[Watcher] = (),
+    places: Places | None = None,
+) -> Iterator[Supervisor]:  # fmt: skip
     """Hold the folder of a bus while its supervisor is in use, and leave nothing behind."""
     try:
         for pipe in plan.pipes:
@@ -75,10 +83,14 @@ def opened(
         standardinput.check(plan)
         clean_up()
         allow_open_files(plan)
-        with bus_folder(plan.bus) as folder:
+        policy, places = policy or Policy(), places or Places()
+        with (
+            bus_folder(plan.bus) as folder,
+            outposts_opened(plan, places, policy) as (post, outposts),
+        ):
             card = make_card(plan)
             running.write(folder, card)
-            supervisor = Supervisor(plan, folder, policy)
+            supervisor = Supervisor(plan, folder, policy, post, outposts)
             try:
                 for watcher in watchers:
                     supervisor.accompany(watcher, card)

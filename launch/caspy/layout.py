@@ -33,6 +33,8 @@ class Actor:
         Numbers of the actors before and behind it.
     share
         Which iterations are its own, where several workers share the processor; None: all.
+    host
+        Where it runs, see `caspy.placement`; '' for the host of the launcher.
     """
 
     number: int
@@ -42,6 +44,7 @@ class Actor:
     inputs: tuple[int, ...]
     consumers: list[int] = field(default_factory=list)
     share: Share | None = None
+    host: str = ""
 
     @property
     def joined(self) -> int:

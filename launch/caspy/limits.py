@@ -6,6 +6,7 @@ import resource
 from typing import TYPE_CHECKING
 
 from caspy.errors import PlanError
+from caspy.placement import HOME
 
 if TYPE_CHECKING:
     from caspy.plan import Plan
@@ -16,7 +17,7 @@ _BASE = 64
 _INPUT, _CONSUMER = 4, 2
 
 
-def files_needed(plan: Plan) -> int:
+def files_needed(plan: Plan, host: str = HOME) -> int:
     """Return how many open files the actor of a plan that needs most of them has.
 
     Beside its own, an actor inherits those by which the launcher watches the actors before it, and
@@ -25,10 +26,10 @@ def files_needed(plan: Plan) -> int:
     actors = plan.actors
     edges = [_INPUT * len(actor.inputs) + _CONSUMER * len(actor.consumers) for actor in actors]
     segments = sum(bool(actor.consumers) for actor in actors)
-    return _BASE + len(actors) + segments + len(plan.services) + max(edges)
+    return _BASE + len(actors) + segments + len(plan.services(host)) + max(edges)
 
 
-def allow_open_files(plan: Plan) -> None:
+def allow_open_files(plan: Plan, host: str = HOME) -> None:
     """Allow this process, and those it forks, as many open files as the system permits.
 
     ZeroMQ aborts a process that has no more. So a plan that needs more than it may have is not
@@ -40,7 +41,7 @@ def allow_open_files(plan: Plan) -> None:
         Where even that is too few, with what to do.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = files_needed(plan)
+    needed = files_needed(plan, host)
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise PlanError(
             f"too few open files are allowed: the limit is {hard} a process (ulimit -Hn), "

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from caspy.errors import Problem
-from caspy.recipe import BRACKETS, DEEPEST, MOST_WORKERS, At, Flow, Kind, Raw, Role, Step
+from caspy.recipe import BRACKETS, DEEPEST, HOST, MOST_WORKERS, At, Flow, Kind, Raw, Role, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,11 +49,13 @@ class _OpenStep:
     params: dict[str, Raw] = field(default_factory=dict)
     places: dict[int | str, At] = field(default_factory=dict)
     workers: int = 1
+    host: str = ""
 
     def close(self) -> Step:
         return Step(
-            self.role, self.name, tuple(self.args), self.params, self.at, self.places, self.workers
-        )
+            self.role, self.name, tuple(self.args), self.params, self.at, self.places,
+            self.workers, self.host,
+        )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -63,10 +65,11 @@ class _OpenFlow:
     kind: Kind
     at: At
     children: list[Step | Flow | _OpenStep] = field(default_factory=list)
+    host: str = ""
 
     def close(self) -> Flow:
         done = (one.close() if isinstance(one, _OpenStep) else one for one in self.children)
-        return Flow(self.kind, tuple(done), self.at)
+        return Flow(self.kind, tuple(done), self.at, self.host)
 
 
 def parse(words: Sequence[Word]) -> Parsed:
@@ -205,6 +208,9 @@ class _Parser:
 
     def _argument(self, word: Word) -> None:
         step = self._last
+        if isinstance(step, _OpenFlow) and step in self._stack and word.text.startswith("@"):
+            self._host(step, word)
+            return
         if not isinstance(step, _OpenStep):
             where = self._behind or "before the first processor"
             self._wrong(f'"{word.text}" stands {where} and belongs to no processor', word.at)
@@ -223,9 +229,11 @@ class _Parser:
 
     def _placing(self, step: _OpenStep, word: Word) -> None:
         """Read how a processor is to be run, rather than what it does."""
-        name, _, value = word.text.partition("=")
-        if name != "@workers":
-            text = f'no such word "{name}" (there is @workers=N; as text: \'"{word.text}"\')'
+        name, equals, value = word.text.partition("=")
+        if not equals and name != "@workers":
+            self._host(step, word)
+        elif name != "@workers":
+            text = f'no such word "{name}" (@HOST, @workers=N; as text: \'"{word.text}"\')'
             self._wrong(text, word.at)
         elif name in step.places:
             self._wrong(f'"{name}" is given twice', word.at)
@@ -234,6 +242,16 @@ class _Parser:
         else:
             step.places[name] = word.at
             step.workers = int(value)
+
+    def _host(self, thing: _OpenStep | _OpenFlow, word: Word) -> None:
+        """Read where a processor, or all of a flow, is to run."""
+        if thing.host:
+            self._wrong(f'a second host: it is "@{thing.host}" already', word.at)
+        elif not HOST.fullmatch(word.text[1:]):
+            text = f'"{word.text}" names no host (@HOST or @HOST|OTHER; as text: \'"{word.text}"\')'
+            self._wrong(text, word.at)
+        else:
+            thing.host = word.text[1:]
 
 
 def role_and_name(text: str) -> tuple[Role, str]:

@@ -15,6 +15,7 @@ from camagick_broker.wiring import Wiring
 from caspy.errors import PlanError
 from caspy.layout import Actor, Layout
 from caspy.parallel import enough, remarks
+from caspy.placement import HOME, hosts, settle
 from caspy.rule import when_to_start
 
 if TYPE_CHECKING:
@@ -85,12 +86,18 @@ class Plan:
         return [actor for pipe in self.pipes for actor in pipe.actors]
 
     @property
-    def services(self) -> list[str]:
-        """Names of the helper services that actors need."""
-        return sorted({name for actor in self.actors for name in actor.node.services})
+    def hosts(self) -> list[str]:
+        """The other hosts that actors run on."""
+        return hosts(self.actors)
+
+    def services(self, host: str = HOME) -> list[str]:
+        """Return the names of the helper services that actors of a host need."""
+        actors = [actor for actor in self.actors if actor.host == host]
+        return sorted({name for actor in actors for name in actor.node.services})
 
     def wiring(self, pipe: Pipe, actor: Actor, bus_dir: str, incarnation: int = 1) -> Wiring:
-        """Return what one actor has to know."""
+        """Return what one actor has to know, but for its network."""
+        far = frozenset(other.number for other in pipe.actors if other.host != actor.host)
         return Wiring(
             run=self.run, bus=self.bus, bus_dir=bus_dir, number=actor.number, name=actor.name,
             inputs=actor.inputs, consumers=tuple(actor.consumers), heads=pipe.heads,
@@ -98,6 +105,7 @@ class Plan:
             window=self.window, fitted=self.fitted, least=self.least,
             gates_at_join=actor.number in pipe.joins,
             count=self.count, commits=actor.node.commits, incarnation=incarnation,
+            far=far,
         )  # fmt: skip
 
 
@@ -138,7 +146,7 @@ def make_plan(
         raise PlanError(str(error)) from None
     layouts: list[list[Actor]] = []
     for flow in flows:
-        layouts.append(_lay_out(flow, 1 + sum(map(len, layouts))))
+        layouts.append(settle(_lay_out(flow, 1 + sum(map(len, layouts)))))
     try:
         check_input(actor.node for layout in layouts for actor in layout)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +16,9 @@ Kind = Literal["chain", "fanout"]
 DEEPEST = 64
 #: More processes for one processor are one, too.
 MOST_WORKERS = 1000
+
+#: Where a processor runs: aliases of the hosts file or ssh destinations, the first that is there.
+HOST = re.compile(r"[\w][\w.@:-]*(\|[\w][\w.@:-]*)*")
 
 #: What opens and closes a flow on the command line.
 BRACKETS: dict[Kind, tuple[str, str]] = {"chain": ("[", "]"), "fanout": ("{", "}")}
@@ -64,6 +68,8 @@ class Step:
         Where each argument stands, by position or keyword; ``@workers`` where that was said.
     workers
         How many processes share its iterations.
+    host
+        Where it runs, see `HOST`; '' where that was not said.
     """
 
     role: Role
@@ -73,6 +79,7 @@ class Step:
     at: At = field(default=NOWHERE, compare=False)
     places: Mapping[int | str, At] = field(default_factory=dict, compare=False, repr=False)
     workers: int = 1
+    host: str = ""
 
     @property
     def flag(self) -> str:
@@ -82,11 +89,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Processors and flows one after the other (chain) or side by side (fanout)."""
+    """Processors and flows one after the other (chain) or side by side (fanout).
+
+    `host` is where those in it run of which nothing else was said, see `HOST`.
+    """
 
     kind: Kind
     children: tuple[Step | Flow, ...] = ()
     at: At = field(default=NOWHERE, compare=False)
+    host: str = ""
 
 
 def flag(role: Role, name: str) -> str:

@@ -21,7 +21,8 @@ def render(plan: Plan, form: str = "text") -> str:
 
 def _text(plan: Plan) -> str:
     lines = [f"bus {plan.bus}, {len(plan.actors)} actors"]
-    lines += [f"  helper  {service}" for service in plan.services]
+    for host in ("", *plan.hosts):
+        lines += [f"  helper  {service}{_at(host)}" for service in plan.services(host)]
     for number, pipe in enumerate(plan.pipes, 1):
         lines.append(f"pipe {number}, {pipe.why}")
         lines += [f"  but {remark}" for remark in pipe.remarks]
@@ -33,8 +34,13 @@ def _text(plan: Plan) -> str:
             joins = f"  joins {actor.joined}" if actor.joined > 1 else ""
             share = f"  {_share(actor)}" if actor.share else ""
             kind = f"{actor.node.role:<6}"
-            lines.append(f"  {kind}  {actor.name:<{width}}  {socket}{share}{joins}".rstrip())
+            name = f"{actor.name:<{width}}"
+            lines.append(f"  {kind}  {name}{_at(actor.host)}  {socket}{share}{joins}".rstrip())
     return "\n".join(lines)
+
+
+def _at(host: str) -> str:
+    return f" @{host}" if host else ""
 
 
 def _socket(actor: Actor) -> str:
@@ -113,6 +119,6 @@ def _json(plan: Plan) -> str:
     ]
     content = {
         "bus": plan.bus, "window": "auto" if plan.fitted else plan.window, "count": plan.count,
-        "services": plan.services, "pipes": pipes,
+        "services": plan.services(), "pipes": pipes,
     }  # fmt: skip
     return json.dumps(content, indent=2)

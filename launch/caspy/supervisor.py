@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from camagick.actor.failures import FAILED, OUTSIDE, RESTART
 from camagick.actor.host import NOT_STARTED, SOCKETS_FAILED
 from caspy import helpers
-from caspy.crew import Crew
+from caspy.crew import ALONE, Crew
 from caspy.drain import Drain
+from caspy.hosts.outpost import Outposts
+from caspy.placement import HOME
 from caspy.policy import SPAN_S, Deaths, Policy
 from caspy.process import Child, fork
 from caspy.watchdog import Watchdog
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from camagick_broker.running import Card
+    from caspy.crew import Post
+    from caspy.hosts.channel import Channel
     from caspy.plan import Plan
     from caspy.watchers import Watcher
 
@@ -42,15 +46,34 @@ class Supervisor:
         The folder of the bus.
     policy
         What to do when actors die.
+    post
+        This host, among several.
+    outposts
+        The other ones.
+
+    Attributes
+    ----------
+    plan, ledger
+        What is run, and how far its actors have come.
+    exit_code
+        What the run ends with.
+    report
+        To the launcher, where this is an agent's supervisor.
     """
 
-    def __init__(self, plan: Plan, folder: Path, policy: Policy | None = None) -> None:
-        self._plan = plan
+    def __init__(
+        self, plan: Plan, folder: Path, policy: Policy | None = None, post: Post = ALONE,
+        outposts: Outposts | None = None,
+    ) -> None:  # fmt: skip
+        self.plan = self._plan = plan
         self._folder = str(folder)
         self._policy = policy or Policy()
         self._children: dict[int, Child] = {}
         self._poll = select.epoll()
-        self._crew = Crew(plan, self._folder, self._policy.on_error)
+        self._crew = Crew(plan, self._folder, self._policy.on_error, post)
+        self.ledger = self._crew.ledger
+        self._post, self._outposts = post, outposts or Outposts()
+        self.report: Channel | None = None
         self._deaths = Deaths(self._policy.restart)
         self._watchdog = Watchdog(self._policy.hang_s) if self._policy.hang_s else None
         #: What is to be started again, and when: the name of a helper, or an actor's number.
@@ -61,9 +84,13 @@ class Supervisor:
         self._cut_at: float | None = None
 
     def start(self) -> None:
-        """Fork the broker, the helper services, and all actors."""
-        self._start_helper("broker")
-        for service in self._plan.services:
+        """Fork the broker, the helper services, and all actors of this host."""
+        if self._post.host == HOME:
+            self._start_helper("broker")
+        for outpost in self._outposts:
+            self.keep(outpost.start(self, self._folder))
+            self._poll.register(outpost.fileno(), select.EPOLLIN)
+        for service in self._plan.services(self._post.host):
             self._start_helper(service)
         for number in self._crew.numbers:
             self._start_actor(number, 1)
@@ -72,7 +99,7 @@ class Supervisor:
         """Fork, before `start`, a process that looks at the run; its end is not that of the run."""
         self._watchers += watcher.last_word
         pid = fork(f"caspy: {self._plan.bus}/{watcher.name}", lambda: watcher.serve(card))
-        self._keep(Child(watcher.name, pid, "watcher"))
+        self.keep(Child(watcher.name, pid, "watcher"))
         watcher.close()
 
     def fileno(self) -> int:
@@ -90,12 +117,19 @@ class Supervisor:
         for handle, _ in self._poll.poll(max(0.0, min(timeout_s, soonest - now))):
             self._reap(handle)
         self._watch_the_clock()
-        return bool(self._of("actor")) or any(isinstance(who, int) for who in self._due)
+        here = bool(self._of("actor")) or any(isinstance(who, int) for who in self._due)
+        return here or bool(self._outposts.left)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether an agent's launcher cannot be reached any more."""
+        return self.report is not None and not self._of("gate")
 
     def drain(self) -> None:
         """Ask the sources to stop; what is under way still reaches the sinks."""
         if not self._drain.begun:
             self._drain.begin(time.monotonic())
+            self._outposts.tell("drain")
             for child in self._of("actor"):
                 if child.waits:
                     child.signal(signal.SIGUSR1)
@@ -105,6 +139,7 @@ class Supervisor:
         self._due.clear()
         if self._cut_at is None:
             self._cut_at = time.monotonic()
+            self._outposts.tell("cut")
             for child in self._of("actor"):
                 child.signal(signal.SIGTERM)
 
@@ -112,8 +147,10 @@ class Supervisor:
         """Kill whatever is left."""
         self._due.clear()
         self._cut_at = self._cut_at or time.monotonic()
+        self._outposts.tell("kill")
         for child in self._children.values():
-            child.signal(signal.SIGKILL)
+            if child.kind != "link":
+                child.signal(signal.SIGKILL)
 
     def finish(self) -> None:
         """End broker and services, and wait for every process."""
@@ -127,8 +164,11 @@ class Supervisor:
                 self._reap(handle)
             if time.monotonic() > deadline:
                 self.kill()
+                for child in self._of("link"):
+                    child.signal(signal.SIGKILL)
         self._poll.close()
         self._crew.close()
+        self._outposts.close()
 
     # Starting
 
@@ -138,7 +178,7 @@ class Supervisor:
         work = self._crew.work(number, incarnation, poison)
         pid = fork(f"caspy: {self._plan.bus}/{name}", work)
         child = Child(name, pid, "actor", waits=waits, number=number, incarnation=incarnation)
-        self._keep(child)
+        self.keep(child)
         if self._watchdog is not None:
             self._watchdog.forget(number)
         if self._drain.begun and waits:
@@ -148,7 +188,7 @@ class Supervisor:
         kind = "broker" if name == "broker" else "service"
         last = signal.SIGTERM if kind == "broker" else signal.SIGKILL  # the broker cleans up
         pid = fork(f"caspy: {self._plan.bus}/{name}", self._helper(name), last)
-        self._keep(Child(name, pid, kind, incarnation=incarnation))
+        self.keep(Child(name, pid, kind, incarnation=incarnation))
 
     def _helper(self, name: str) -> Any:
         folder, plan = self._folder, self._plan
@@ -157,7 +197,8 @@ class Supervisor:
             return lambda: helpers.serve_broker(plan.run, folder, names, self._watchers)
         return lambda: helpers.serve(name, folder)
 
-    def _keep(self, child: Child) -> None:
+    def keep(self, child: Child) -> None:
+        """Watch a process that was forked, and end it with the others."""
         self._children[child.handle] = child
         self._poll.register(child.handle, select.EPOLLIN)
 
@@ -168,8 +209,8 @@ class Supervisor:
 
     def _reap(self, handle: int) -> None:
         child = self._children.pop(handle, None)
-        if child is None:  # the bell of a signal
-            os.read(handle, 64)
+        if child is None:
+            self._heed(handle)
             return
         self._poll.unregister(handle)
         code = child.reap()
@@ -178,8 +219,46 @@ class Supervisor:
             return
         if child.kind == "actor":
             self._actor_ended(child, code)
-        elif self._of("actor") or self._due:
+        elif child.kind in ("link", "gate"):
+            self._lost(child, code)
+        elif self._of("actor") or self._due or self._outposts.left:
             self._helper_ended(child, code)
+
+    def _heed(self, handle: int) -> None:
+        """Read what woke the supervisor, which is not the end of a process."""
+        outpost = self._outposts.at(handle)
+        if outpost is None:
+            if self.report is None or handle != self.report.reads:  # the bell of a signal
+                os.read(handle, 64)
+            return
+        for message in outpost.hear():
+            self._drain.stir(time.monotonic())
+            if message["op"] == "failed":
+                self._fail(cut=message["cut"])
+            elif message["op"] == "ended" and message["code"]:
+                self.exit_code = self.exit_code or 1
+
+    def _lost(self, child: Child, code: int) -> None:
+        """Note that another host has gone: with its actors, or with the launcher."""
+        if child.kind == "gate":
+            self.cut()
+            return
+        outpost = self._outposts.named(child.name)
+        self._poll.unregister(outpost.fileno())
+        ended, why = outpost.ended, outpost.lost(code)
+        if not ended:
+            log.error('msg="a host is lost: %s" host=%s', why, outpost.alias)
+            self._fail(cut=True)
+
+    def _fail(self, *, cut: bool) -> None:
+        """End the run, which has failed: at once, or when what is under way is done."""
+        self.exit_code = 1
+        if self.report is not None:
+            self.report.send("failed", cut=cut)
+        if cut:
+            self.cut()
+        else:
+            self.drain()
 
     def _actor_ended(self, child: Child, code: int) -> None:
         row = self._crew.row(child.number)
@@ -187,13 +266,11 @@ class Supervisor:
             return
         # It has said why, and what is behind it drains.
         if code == FAILED or (row.over and row.failed):
-            self.exit_code = 1
-            self.drain()
+            self._fail(cut=False)
         elif row.over:
             log.debug('msg="%s, after all was done" actor=%s', _what(code), child.name)
         elif code == NOT_STARTED and child.incarnation == 1:  # it has said why
-            self.exit_code = 1
-            self.cut()
+            self._fail(cut=True)
         else:
             self._start_again(child, code)
 
@@ -214,8 +291,7 @@ class Supervisor:
                 f", {often} times in {SPAN_S:.0f} s: given up (-restart N)" if often > 1 else "",
                 child.name,
             )  # fmt: skip
-            self.exit_code = 1
-            self.cut()
+            self._fail(cut=True)
             return
         log.warning('msg="%s, is started again" actor=%s', _what(code), child.name)
         self._due[number] = (now + delay_s, child.incarnation + 1)
@@ -233,8 +309,7 @@ class Supervisor:
             log.warning('msg="%s, too often; data flow on without it" helper=broker', _what(code))
         else:
             log.error('msg="%s, too often: given up" helper=%s', _what(code), child.name)
-            self.exit_code = 1
-            self.cut()
+            self._fail(cut=True)
 
     # The clock
 
@@ -253,10 +328,9 @@ class Supervisor:
                     self._start_helper(who, incarnation)
         if self._watchdog is not None:
             self._kill_the_hung(self._watchdog, now)
-        left = [child.name for child in self._of("actor")]
+        left = [child.name for child in self._of("actor")] + self._outposts.left
         if self._drain.is_stuck(now, self._crew.progress(), left):
-            self.exit_code = 1
-            self.cut()
+            self._fail(cut=True)
 
     def _kill_the_hung(self, watchdog: Watchdog, now: float) -> None:
         for child in self._of("actor"):

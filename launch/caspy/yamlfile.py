@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from caspy.errors import Problem
-from caspy.recipe import DEEPEST, MOST_WORKERS, NOWHERE, At, Flow, Role, Step
+from caspy.recipe import DEEPEST, HOST, MOST_WORKERS, NOWHERE, At, Flow, Role, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,12 +112,15 @@ def dumps(pipes: Sequence[Flow]) -> str:
 
 def _plain(node: Step | Flow) -> dict[str, Any]:
     if isinstance(node, Flow):
-        return {node.kind: [_plain(child) for child in node.children]}
+        flow: dict[str, Any] = {node.kind: [_plain(child) for child in node.children]}
+        return {**flow, "host": node.host} if node.host else flow
     said: dict[str, Any] = {_KEYS[node.role]: [node.name, *node.args]}
     if node.params:
         said["params"] = dict(node.params)
     if node.workers > 1:
         said["workers"] = node.workers
+    if node.host:
+        said["host"] = node.host
     return dict(sorted(said.items()))  # of the keywords, the order matters: it is that of the tags
 
 
@@ -157,14 +160,17 @@ class _Reader:
             given = " and ".join(map(str, kinds)) or ", ".join(map(str, value)) or "nothing"
             self.wrong(f"expected exactly one of {_ONE_OF}, not {given}", at)
             return None
-        allowed = (kinds[0], "params", "workers") if kinds[0] in _ROLES else (kinds[0],)
+        beside = ("params", "workers", "host") if kinds[0] in _ROLES else ("host",)
+        allowed = (kinds[0], *beside)
         for key in value:
             if key not in allowed:
                 self.wrong(f'"{key}" does not belong beside "{kinds[0]}"', at)
         if kinds[0] in _ROLES:
             step = self._step(_ROLES[kinds[0]], value[kinds[0]], value.get("params"), at)
-            return step and self._shared(step, value.get("workers", 1))
-        return self._flow(kinds[0], value[kinds[0]], at, inside, depth)
+            step = step and self._shared(step, value.get("workers", 1))
+            return step and replace(step, host=self._host(value.get("host", ""), at))
+        flow = self._flow(kinds[0], value[kinds[0]], at, inside, depth)
+        return flow and replace(flow, host=self._host(value.get("host", ""), at))
 
     def _flow(self, kind: Any, children: Any, at: At, inside: At, depth: int) -> Flow | None:
         children = [] if children is None else children
@@ -210,6 +216,13 @@ class _Reader:
             self.wrong(text, step.at)
             return step
         return replace(step, workers=workers)
+
+    def _host(self, host: Any, at: At) -> str:
+        """Return where something is to run; '' where that was not said, or is no host."""
+        if host == "" or (isinstance(host, str) and HOST.fullmatch(host)):
+            return host
+        self.wrong(f"host is the name of one, or of several, a|b, not {_shown(host)}", at)
+        return ""
 
 
 def _shown(value: Any) -> str:

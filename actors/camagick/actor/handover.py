@@ -55,7 +55,9 @@ class HandOver:
         if self.shared is not None:
             node.allocate = self.shared.empty
         node.ended = lambda: self.row.low
-        self._write = Writer(wiring, copies=node.keeps_frames, shared=self.shared)
+        # Who is on another host cannot look into this one's memory.
+        shared = None if wiring.sends_far else self.shared
+        self._write = Writer(wiring, copies=node.keeps_frames, shared=shared)
         self._encode = Encoder()
         self._uncommitted = 0
         self._commit_s = 0.0

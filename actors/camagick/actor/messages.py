@@ -33,7 +33,7 @@ class Writer:
     """
 
     def __init__(self, wiring: Wiring, *, copies: bool, shared: SharedArrays | None = None) -> None:
-        self._copies = copies
+        self._copies, self._ahead_ns = copies, wiring.ahead_ns
         self._shared = shared
         own, attempt = wiring.number, wiring.incarnation
         self._start = pack_start(Head(Kind.DATA, wiring.run, own, own, 0, attempt, attempt))
@@ -54,8 +54,9 @@ class Writer:
             buffers = [np.array(buffer) for buffer in buffers]
         size = self._shared.end() if self._shared is not None else 0
         first = pack_rest(
-            self._start, seq, len(buffers), time.time_ns(), body, shared=-(-size // 1024)
-        )
+            self._start, seq, len(buffers), time.time_ns() - self._ahead_ns, body,
+            shared=-(-size // 1024),
+        )  # fmt: skip
         return [first, *buffers]
 
 

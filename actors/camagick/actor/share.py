@@ -55,7 +55,7 @@ def passed(wiring: Wiring, seq: int) -> list[Any]:
     """
     head = Head(
         Kind.DATA, wiring.run, wiring.number, wiring.number, seq, wiring.incarnation,
-        wiring.incarnation, flags=PASSED, sent_ns=time.time_ns(),
+        wiring.incarnation, flags=PASSED, sent_ns=time.time_ns() - wiring.ahead_ns,
     )  # fmt: skip
     return [pack(head, _NOTHING)]
 

@@ -73,6 +73,7 @@ class Host:
                     await task
         for circuit in tuple(self._context.all_circuits):
             await circuit.close()
+        await self._context.server_tasks.cancel_all(wait=True)
 
     def receive(
         self, key: str, wanted: Sequence[Wanted], rules: Rules, listener: Listener

@@ -84,6 +84,7 @@ class Processor(StreamSink):
             raise BadOption(f"pipe: timeout={timeout!r} is no number of seconds")
         self.prepare(tags, format, sep, header)
         self._cmd = cmd
+        self.at_home = cmd is None
         self._each = mode == "each"
         self._timeout = timeout or None
         self._commands = Commands(_GRACE_S)

@@ -80,6 +80,7 @@ class Processor(ProcessorBase):
     """
 
     role: Role = "sink"
+    at_home = True
     keeps_frames: ClassVar[bool] = True
     stateful: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = ("matplotlib",)

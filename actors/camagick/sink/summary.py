@@ -68,6 +68,7 @@ class Processor(ProcessorBase):
         self.mode = MODES[mode]
         self.fmt = str(fmt)
         self.path = str(path)
+        self.at_home = self.path == "-"
         try:
             self.fmt.format(_Shown(0), tag="")
         except (ValueError, IndexError) as error:

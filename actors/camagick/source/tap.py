@@ -58,6 +58,7 @@ class Processor(ProcessorBase):
     """
 
     role: Role = "source"
+    at_home = True
     stateful: ClassVar[bool] = True
 
     def __init__(self, actor: str, rate: float | str = 25.0, latest: bool | None = None) -> None:

@@ -93,9 +93,7 @@ def test_what_a_client_may_not_write(raw: Any, text: str, reason: str) -> None:
 
 
 def test_units_are_cut_between_characters_and_go_out_as_they_came() -> None:
-    for units, raw in (
-        ("mm", b"mm"), ("°C", "°C".encode()), ("Â°C", "°C".encode()), ("µµµµµ", "µµµ".encode())
-    ):  # fmt: skip
+    for units, raw in (("mm", b"mm"), ("°C", "°C".encode()), ("µµµµµ", "µµµ".encode())):
         assert lasting({"units": units}, "DOUBLE")["units"] == raw
 
 

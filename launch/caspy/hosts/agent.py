@@ -1,0 +1,163 @@
+"""The agent: what the launcher starts on another host, and speaks to by its input and output.
+
+It runs its part of the plan as the launcher runs its own: forks actors, starts them again, holds
+their shared memory. It ends, with all that it has started, when its input ends: signals do not
+travel over ssh.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import platform
+import select
+import signal
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from camagick import __version__
+from camagick_broker.address import bus_folder, clean_up
+from camagick_broker.errors import AddressError
+from camagick_broker.wire import VERSION
+from caspy.crew import Post
+from caspy.errors import PlanError
+from caspy.hosts import order
+from caspy.hosts.channel import Channel
+from caspy.hosts.gate import serve_gate
+from caspy.hosts.ports import reserve
+from caspy.limits import allow_open_files
+from caspy.process import Child, fork
+from caspy.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+log = logging.getLogger(__name__)
+
+#: How long the launcher may take between the first words and the order.
+_ORDER_S = 120.0
+
+
+def serve() -> int:
+    """Be the agent of this host; return the exit code."""
+    if os.isatty(0):
+        sys.stderr.write("caspy: -agent is for launchers on other hosts: @HOST starts it\n")
+        return 2
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    channel = Channel(os.dup(0), os.dup(1))
+    _redirect(os.open(os.devnull, os.O_RDWR), 0, 1)
+    try:
+        told = _introduce(channel)
+        return _run(channel, told) if told is not None else 0
+    except (EOFError, TimeoutError):
+        return 1
+    except (PlanError, AddressError) as error:
+        with contextlib.suppress(OSError):  # the gate has it
+            channel.send("problem", text=str(error))
+        return 1
+
+
+def _introduce(channel: Channel) -> dict[str, Any] | None:
+    """Say who this is, and do what the launcher wants to know; return its order."""
+    channel.send(
+        "hello", version=__version__, protocol=VERSION, python=platform.python_version(),
+        hostname=socket.gethostname(), ssh=os.environ.get("SSH_CONNECTION", "").split(),
+    )  # fmt: skip
+    deadline = time.monotonic() + _ORDER_S
+    while time.monotonic() < deadline:
+        select.select([channel.reads], [], [], 1.0)
+        for message in channel.receive() if select.select([channel.reads], [], [], 0)[0] else ():
+            if message["op"] == "time":
+                channel.send("time", ns=time.time_ns())
+            elif message["op"] == "reserve":
+                channel.send("ports", ports=_reserved(message))
+            elif message["op"] == "order":
+                return message
+    return None
+
+
+def _reserved(message: dict[str, Any]) -> list[int]:
+    low, high = message["range"]
+    return reserve(message["address"], message["count"], (low, high))
+
+
+def _run(channel: Channel, told: dict[str, Any]) -> int:
+    """Carry out an order."""
+    with contextlib.suppress(OSError):
+        os.chdir(told["cwd"])
+    plan, policy = order.carry_out(told)
+    post = Post(told["host"], order.networks(told), told["ahead_ns"])
+    clean_up()
+    allow_open_files(plan, post.host)
+    with bus_folder(told["folder"]) as folder:
+        supervisor = Supervisor(plan, folder, policy, post)
+        try:
+            with _gate(supervisor, channel, str(folder), told) as inside:
+                inside.send("ready")
+                _obey(supervisor, inside)
+        finally:
+            supervisor.finish()
+        return supervisor.exit_code
+
+
+@contextlib.contextmanager
+def _gate(
+    supervisor: Supervisor, channel: Channel, folder: str, told: dict[str, Any]
+) -> Iterator[Channel]:
+    """Fork the process that stands for the broker, and give it the channel."""
+    ours, theirs = socket.socketpair()
+    reads, writes = os.pipe()
+    inside = Channel(ours.fileno(), ours.fileno())
+
+    def work() -> int:
+        ours.close()
+        os.close(writes)
+        outside = Channel(theirs.fileno(), theirs.fileno())
+        plan = supervisor.plan
+        own = [actor.number for actor in plan.actors if actor.host == told["host"]]
+        others = [actor.number for actor in plan.actors if actor.host != told["host"]]
+        return serve_gate(
+            folder, reads, channel, outside, supervisor.ledger, own, others, told["patience"]
+        )
+
+    pid = fork(f"caspy: {told['bus']}/gate", work)
+    supervisor.keep(Child("gate", pid, "gate"))
+    theirs.close()
+    os.close(reads)
+    channel.close()  # from here on it is the gate's alone
+    _redirect(writes, 1)
+    supervisor.report = inside
+    try:
+        yield inside
+    finally:
+        _redirect(os.open(os.devnull, os.O_RDWR), 1)
+
+
+def _obey(supervisor: Supervisor, inside: Channel) -> None:
+    """Run the actors, and do what the launcher says, until it says that all is over."""
+    supervisor.watch(inside.reads)
+    supervisor.start()
+    said_ended = False
+    while not supervisor.is_alone:
+        running = supervisor.step(0.5)
+        if not running and not said_ended:
+            said_ended = True
+            inside.send("ended", code=supervisor.exit_code)
+        try:
+            for message in inside.receive():
+                if message["op"] == "finish":
+                    return
+                if message["op"] in ("drain", "cut", "kill"):
+                    getattr(supervisor, message["op"])()
+        except EOFError:
+            return
+
+
+def _redirect(handle: int, *targets: int) -> None:
+    for target in targets:
+        os.dup2(handle, target)
+    os.close(handle)

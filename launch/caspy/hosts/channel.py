@@ -1,0 +1,152 @@
+"""Messages over a pair of pipes: to the agent of another host, and between processes of one host.
+
+Each is a msgpack map behind its length in four bytes. Nothing waits: what cannot be written now is
+kept, and a channel whose other end has gone says so when it is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import struct
+import time
+from typing import Any
+
+import msgpack
+
+from caspy.errors import PlanError
+
+_LENGTH = struct.Struct("!I")
+#: Longer messages are a mistake: whoever talks is no agent.
+_MOST_BYTES = 1 << 26
+_READ_BYTES = 1 << 18
+
+
+class ChannelError(PlanError):
+    """What comes is no message."""
+
+
+class Channel:
+    """One end.
+
+    Parameters
+    ----------
+    reads, writes
+        Open files; they are closed with the channel.
+
+    Attributes
+    ----------
+    reads, writes
+        The same, for whoever waits for several.
+    """
+
+    def __init__(self, reads: int, writes: int) -> None:
+        self.reads, self.writes = reads, writes
+        self._in, self._out = bytearray(), bytearray()
+        self._kept: list[dict[str, Any]] = []  # what came together with what was expected
+        for handle in {reads, writes}:
+            os.set_blocking(handle, False)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether something waits to be written."""
+        return bool(self._out)
+
+    def send(self, op: str, **content: Any) -> None:
+        """Write a message, or as much of it as there is room for now."""
+        packed = msgpack.packb({"op": op, **content})
+        self._out += _LENGTH.pack(len(packed)) + packed
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits, as far as there is room."""
+        with contextlib.suppress(BlockingIOError):
+            try:
+                while self._out:
+                    del self._out[: os.write(self.writes, self._out[:_READ_BYTES])]
+            except OSError as error:
+                if isinstance(error, BlockingIOError):
+                    raise
+                self._out.clear()  # nobody is there any more; reading says so, too
+
+    def receive(self) -> list[dict[str, Any]]:
+        """Return what has come.
+
+        Raises
+        ------
+        EOFError
+            When all has been returned, and nothing will come any more.
+        ChannelError
+            For what is no message.
+        """
+        if self._kept:
+            return self.kept()
+        ended = False
+        while True:
+            try:
+                part = os.read(self.reads, _READ_BYTES)
+            except BlockingIOError:
+                break
+            except OSError:
+                part = b""
+            if not part:
+                ended = True
+                break
+            self._in += part
+            if len(part) < _READ_BYTES:
+                break
+        messages = list(self._messages())
+        if ended and not messages:
+            raise EOFError
+        return messages
+
+    def kept(self) -> list[dict[str, Any]]:
+        """Return what came together with what was expected."""
+        kept, self._kept = self._kept, []
+        return kept
+
+    def expect(self, *ops: str, deadline: float) -> dict[str, Any]:
+        """Wait for a message of some kinds, and return it; others before it are thrown away.
+
+        Raises
+        ------
+        TimeoutError, EOFError, ChannelError
+            When it does not come.
+        """
+        while (left := deadline - time.monotonic()) > 0:
+            self.flush()
+            writes = [self.writes] if self._out else []
+            select.select([self.reads], writes, [], min(left, 0.5))
+            messages = self.receive() if self._is_readable() else []
+            for index, message in enumerate(messages):
+                if message["op"] in ops:
+                    self._kept = messages[index + 1 :]
+                    return message
+        raise TimeoutError
+
+    def close(self) -> None:
+        """Close both files."""
+        for handle in {self.reads, self.writes}:
+            os.close(handle)
+
+    def _is_readable(self) -> bool:
+        return bool(self._kept) or bool(select.select([self.reads], [], [], 0)[0])
+
+    def _messages(self) -> Any:
+        while len(self._in) >= _LENGTH.size:
+            (size,) = _LENGTH.unpack_from(self._in)
+            if size > _MOST_BYTES:
+                text = bytes(self._in[:60]).decode("utf-8", "replace")
+                raise ChannelError(f"not a message of an agent: {text!r}")
+            if len(self._in) < _LENGTH.size + size:
+                return
+            packed = bytes(self._in[_LENGTH.size : _LENGTH.size + size])
+            del self._in[: _LENGTH.size + size]
+            try:
+                message = msgpack.unpackb(packed, strict_map_key=False)
+            except Exception as error:  # noqa: BLE001 - msgpack raises many
+                raise ChannelError(f"not a message of an agent: {error}") from None
+            if not isinstance(message, dict) or not isinstance(message.get("op"), str):
+                raise ChannelError(f"not a message of an agent: {message!r:.60}")
+            yield message

@@ -1,0 +1,76 @@
+"""The agent's end of the channel: stands for the broker before the actors of this host."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+from camagick_broker.address import broker_address
+from camagick_broker.admission import is_kin
+from camagick_broker.port import sender
+from caspy.hosts.switch import Switch
+from caspy.process import HELD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from camagick_broker.ledger import Ledger
+    from caspy.hosts.channel import Channel
+
+_READ_BYTES = 1 << 16
+
+
+class Gate(Switch):
+    """Takes what actors have to say to the broker, and what they print; see `Switch`."""
+
+    def __init__(self, folder: str, printed: int, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._outlet = self.port.bind_router(broker_address(folder))
+        self._printed = printed
+        self.port.watch(printed)
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """Take a message of the launcher."""
+        if message["op"] == "down":
+            self._outlet.send([message["peer"], message["frame"]])
+        else:
+            super().hear(message)
+
+    def take(self, source: Any) -> None:
+        """Hand on what an actor says to the broker; of anybody else, nothing."""
+        for frames in self.port.receive(source):
+            if len(frames) == 2 and is_kin(sender(frames)):
+                self.channel.send("up", peer=frames[0].bytes, frame=frames[1].bytes)
+
+    def take_file(self, handle: int) -> None:
+        """Hand on what was printed."""
+        if handle == self._printed:
+            data = os.read(handle, _READ_BYTES)
+            if data:
+                self.channel.send("out", data=data)
+            else:
+                self.port.watch(handle, reads=False)
+
+
+def serve_gate(
+    folder: str, printed: int, channel: Channel, inside: Channel, ledger: Ledger,
+    own: Iterable[int], theirs: Iterable[int], patience_s: float,
+) -> int:  # fmt: skip
+    """Be the gate of a host until SIGTERM, or until the launcher has gone; return the exit code."""
+    stopped: list[int] = []
+    gate = Gate(folder, printed, channel, inside, ledger, own, theirs, patience_s)
+
+    def stop(number: int, _: Any) -> None:
+        stopped.append(number)
+        gate.port.ring()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+    code = gate.run(lambda: bool(stopped))
+    if code == 0:
+        with contextlib.suppress(OSError):
+            os.set_blocking(channel.writes, True)
+            channel.send("finished")
+    return code
