@@ -20,22 +20,26 @@ def render(plan: Plan, form: str = "text") -> str:
 
 
 def _text(plan: Plan) -> str:
+    far = _far(plan)
     lines = [f"bus {plan.bus}, {len(plan.actors)} actors"]
+    if far:
+        crossing = "1 edge crosses" if len(far) == 1 else f"{len(far)} edges cross"
+        lines.append(f"  {crossing} the network")
     for host in ("", *plan.hosts):
         lines += [f"  helper  {service}{_at(host)}" for service in plan.services(host)]
     for number, pipe in enumerate(plan.pipes, 1):
         lines.append(f"pipe {number}, {pipe.why}")
         lines += [f"  but {remark}" for remark in pipe.remarks]
-        width = max(len(actor.name) for actor in pipe.actors)
+        width = max(len(actor.name + _at(actor.host)) for actor in pipe.actors)
         names = _names(plan)
         for actor in pipe.actors:
             to = ", ".join(names[consumer] for consumer in actor.consumers)
-            socket = f"{_socket(actor)} -> {to}" if to else ""
+            socket = f"{_socket(actor, far)} -> {to}" if to else ""
             joins = f"  joins {actor.joined}" if actor.joined > 1 else ""
             share = f"  {_share(actor)}" if actor.share else ""
             kind = f"{actor.node.role:<6}"
-            name = f"{actor.name:<{width}}"
-            lines.append(f"  {kind}  {name}{_at(actor.host)}  {socket}{share}{joins}".rstrip())
+            name = f"{actor.name + _at(actor.host):<{width}}"
+            lines.append(f"  {kind}  {name}  {socket}{share}{joins}".rstrip())
     return "\n".join(lines)
 
 
@@ -43,7 +47,19 @@ def _at(host: str) -> str:
     return f" @{host}" if host else ""
 
 
-def _socket(actor: Actor) -> str:
+def _far(plan: Plan) -> set[int]:
+    """Return the numbers of the actors whose consumer is on another host."""
+    hosts = {actor.number: actor.host for actor in plan.actors}
+    return {
+        actor.number
+        for actor in plan.actors
+        if any(hosts[consumer] != actor.host for consumer in actor.consumers)
+    }
+
+
+def _socket(actor: Actor, far: set[int]) -> str:
+    if actor.number in far:
+        return "tcp"
     return "XPUB/SUB" if len(actor.consumers) > 1 else "PUSH/PULL"
 
 
@@ -53,7 +69,7 @@ def _share(actor: Actor) -> str:
 
 
 def _label(actor: Actor) -> str:
-    return " ".join(filter(None, (actor.name, _share(actor))))
+    return " ".join(filter(None, (actor.name + _at(actor.host), _share(actor))))
 
 
 def _names(plan: Plan) -> dict[int, str]:
@@ -73,14 +89,17 @@ def _dot(plan: Plan) -> str:
         f'  a{actor.number} [label="{_label(actor)}", shape={shapes[actor.node.role]}];'
         for actor in plan.actors
     ]
+    far = _far(plan)
     for actor, consumer in _edges(plan):
         style = ", style=bold" if len(actor.consumers) > 1 else ""
-        lines.append(f'  a{actor.number} -> a{consumer} [label="{_socket(actor)}"{style}];')
+        socket = _socket(actor, far)
+        lines.append(f'  a{actor.number} -> a{consumer} [label="{socket}"{style}];')
     lines.append("}")
     return "\n".join(lines)
 
 
 def _mermaid(plan: Plan) -> str:
+    far = _far(plan)
     lines = ["flowchart LR"]
     for actor in plan.actors:
         opening, closing = {"source": ("([", "])"), "pipe": ("[", "]"), "sink": ("[(", ")]")}[
@@ -89,12 +108,12 @@ def _mermaid(plan: Plan) -> str:
         lines.append(f'  a{actor.number}{opening}"{_label(actor)}"{closing}')
     for actor, consumer in _edges(plan):
         arrow = "==>" if len(actor.consumers) > 1 else "-->"
-        lines.append(f"  a{actor.number} {arrow}|{_socket(actor)}| a{consumer}")
+        lines.append(f"  a{actor.number} {arrow}|{_socket(actor, far)}| a{consumer}")
     return "\n".join(lines)
 
 
 def _json(plan: Plan) -> str:
-    names = _names(plan)
+    names, far = _names(plan), _far(plan)
     pipes: list[dict[str, Any]] = [
         {
             "lockstep": pipe.lockstep,
@@ -110,7 +129,8 @@ def _json(plan: Plan) -> str:
                     "workers": actor.share.workers if actor.share else 1,
                     "inputs": [names[number] for number in actor.inputs],
                     "consumers": [names[number] for number in actor.consumers],
-                    "edge": _socket(actor) if actor.consumers else None,
+                    "edge": _socket(actor, far) if actor.consumers else None,
+                    "host": actor.host or None,
                 }
                 for actor in pipe.actors
             ],

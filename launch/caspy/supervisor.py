@@ -85,11 +85,11 @@ class Supervisor:
 
     def start(self) -> None:
         """Fork the broker, the helper services, and all actors of this host."""
+        for outpost in self._outposts:  # first: nobody else shall hold their channels open
+            self.keep(outpost.start(self, self._folder, self._outposts))
+            self._poll.register(outpost.fileno(), select.EPOLLIN)
         if self._post.host == HOME:
             self._start_helper("broker")
-        for outpost in self._outposts:
-            self.keep(outpost.start(self, self._folder))
-            self._poll.register(outpost.fileno(), select.EPOLLIN)
         for service in self._plan.services(self._post.host):
             self._start_helper(service)
         for number in self._crew.numbers:

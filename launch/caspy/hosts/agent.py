@@ -48,6 +48,7 @@ def serve() -> int:
         return 2
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and clean up
     channel = Channel(os.dup(0), os.dup(1))
     _redirect(os.open(os.devnull, os.O_RDWR), 0, 1)
     try:
@@ -124,7 +125,7 @@ def _gate(
             folder, reads, channel, outside, supervisor.ledger, own, others, told["patience"]
         )
 
-    pid = fork(f"caspy: {told['bus']}/gate", work)
+    pid = fork(f"caspy: {told['bus']}/gate", work, signal.SIGTERM)  # it cleans up
     supervisor.keep(Child("gate", pid, "gate"))
     theirs.close()
     os.close(reads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,12 @@ def serve_gate(
     folder: str, printed: int, channel: Channel, inside: Channel, ledger: Ledger,
     own: Iterable[int], theirs: Iterable[int], patience_s: float,
 ) -> int:  # fmt: skip
-    """Be the gate of a host until SIGTERM, or until the launcher has gone; return the exit code."""
+    """Be the gate of a host until SIGTERM, or until the launcher has gone; return the exit code.
+
+    It gets that signal also when the agent has been killed: nobody but it is left then to remove
+    the folder.
+    """
+    agent = os.getppid()
     stopped: list[int] = []
     gate = Gate(folder, printed, channel, inside, ledger, own, theirs, patience_s)
 
@@ -73,4 +79,6 @@ def serve_gate(
         with contextlib.suppress(OSError):
             os.set_blocking(channel.writes, True)
             channel.send("finished")
+    if os.getppid() != agent:
+        shutil.rmtree(folder, ignore_errors=True)
     return code

@@ -73,8 +73,9 @@ def serve(link: Link, agent: subprocess.Popen[bytes]) -> int:
             link.channel.send("finish")
             link.channel.expect("finished", deadline=time.monotonic() + _FAREWELL_S)
     link.channel.close()
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(agent.pid, signal.SIGTERM if code == 0 else signal.SIGKILL)
+    if code:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(agent.pid, signal.SIGTERM)
     return code
 
 

@@ -15,7 +15,7 @@ from caspy.hosts.switch import SILENT
 from caspy.process import Child, fork
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from caspy.supervisor import Supervisor
 
@@ -53,14 +53,17 @@ class Outpost:
         self._agent, self._channel, self._patience_s = agent, channel, patience_s
         self._inside: Channel | None = None
 
-    def start(self, supervisor: Supervisor, folder: str) -> Child:
-        """Fork the link to the agent."""
+    def start(self, supervisor: Supervisor, folder: str, everybody: Iterable[Outpost]) -> Child:
+        """Fork the link to the agent; the channels of `everybody` else are not its own."""
         ours, theirs = socket.socketpair()
 
         def work() -> int:
             from caspy.hosts.link import Link, serve
 
             ours.close()
+            for other in everybody:
+                if other is not self and other.fileno() < 0:
+                    other.let_go()
             inside = Channel(theirs.fileno(), theirs.fileno())
             actors = supervisor.plan.actors
             own = [actor.number for actor in actors if actor.host != self.host]
@@ -72,9 +75,13 @@ class Outpost:
 
         pid = fork(f"caspy: {supervisor.plan.bus}/@{self.alias}", work)
         theirs.close()
-        self._channel.close()
+        self.let_go()
         self._inside = _own(ours)
         return Child(f"@{self.alias}", pid, "link")
+
+    def let_go(self) -> None:
+        """Leave the channel to another process."""
+        self._channel.close()
 
     def fileno(self) -> int:
         """Return the open file that says when `hear` has something to return."""

@@ -1,0 +1,183 @@
+"""Agents: parts of a run that other hosts would have, here on this one. Really killed.
+
+What needs a network of its own stands in tests/test_hosts.py.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from tests.buses import CASPY, DEADLINE_S, Run, caspy, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TWO = '[hosts.a]\nengine = "local"\n[hosts.b]\nengine = "local"\n'
+LINE = shlex.split(
+    "--from-scratch counter n=1 rate=300 @a { [ @b --npfun sum --rename s ]"
+    " [ @local --npfun max --rename m ] [ @b --npfun min --rename i ] } --to-summary mode=table"
+)
+#: An agent of another version.
+OLD = """\
+import struct, msgpack, sys
+hello = msgpack.packb({'op': 'hello', 'version': '0.0', 'protocol': 0})
+sys.stdout.buffer.write(struct.pack('!I', len(hello)) + hello)
+sys.stdout.flush()
+sys.stdin.read()
+"""
+COUNT = ["--from-scratch", "counter", "n=1"]
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> str:
+    path = tmp_path / "hosts.toml"
+    path.write_text(TWO)
+    return str(path)
+
+
+def rows(text: str) -> list[list[float]]:
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    return [[float(word) for word in line.split("\t")] for line in lines]
+
+
+def exact(text: str) -> int:
+    """Return how many iterations came, each once, in order, all of each together."""
+    found = rows(text)
+    assert found == [[float(number)] * 3 for number in range(len(found))]
+    return len(found)
+
+
+def processes(run: Run, *names: str) -> list[psutil.Process]:
+    """Return those of a run whose title ends so."""
+    found = []
+    for child in psutil.Process(run.process.pid).children(recursive=True):
+        title = "".join(child.cmdline())
+        if title.endswith(names):
+            found.append(child)
+    return found
+
+
+def test_over_three_hosts_as_on_one(hosts: str) -> None:
+    local = [word for word in LINE if not word.startswith("@")]
+    one = caspy("-count", "20", *local)
+    several = caspy("-hosts", hosts, "-count", "20", *LINE)
+    assert (several.returncode, several.stderr) == (0, "")
+    assert several.stdout == one.stdout
+
+
+def test_a_signal_drains_all_hosts(hosts: str) -> None:
+    with Run("-hosts", hosts, *LINE) as run:
+        wait_for(lambda: "\n50.0\t" in run.out, "rows")
+        run.process.send_signal(signal.SIGINT)
+        assert run.wait() == 0
+        assert exact(run.out) > 50
+
+
+def test_kills_lose_nothing_and_double_nothing(hosts: str) -> None:
+    with Run("-hosts", hosts, "-restart", "20", *LINE) as run:
+        for name in ("scratch.1", "npfun.2", "relay.9", "npfun.4", "broker", "relay.10"):
+            (victim,) = wait_for(lambda name=name: processes(run, f"/{name}"), name)
+            before = len(run.out)
+            victim.kill()
+            wait_for(lambda before=before: len(run.out) > before + 300, "rows after a kill")
+        run.process.send_signal(signal.SIGINT)
+        assert run.wait() == 0
+        assert exact(run.out)
+
+
+def test_what_an_actor_prints_elsewhere_is_seen_here(hosts: str) -> None:
+    done = caspy("-hosts", hosts, "-count", "3", *COUNT, "@a", "--to-summary", "@a")
+    assert (done.returncode, done.stdout) == (0, "n: [0.]\nn: [1.]\nn: [2.]\n")
+
+
+def test_a_failure_elsewhere_ends_the_run(hosts: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text(
+        "from camagick.processor import ProcessorBase\n"
+        "class Stops(ProcessorBase):\n"
+        "    def process(self, data, context):\n"
+        "        if data['n'][0] > 5: raise ValueError('too many')\n"
+        "        return data\n"
+    )
+    done = caspy(
+        "-hosts", hosts, *COUNT, "--bad:Stops", "@a", "--to-summary",
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "too many" in done.stderr
+    assert done.stdout.splitlines() == [f"n: [{n}.]" for n in range(6)]
+
+
+def test_a_killed_agent_ends_the_run_and_says_so(hosts: str) -> None:
+    with Run("-hosts", hosts, *LINE) as run:
+        wait_for(lambda: "\n50.0\t" in run.out, "rows")
+        agent = processes(run, "-agent")[0]
+        agent.kill()
+        assert run.wait() == 1
+        assert exact(run.out)
+        assert "a host is lost" in run.log
+        assert "Traceback" not in run.log
+
+
+def test_nothing_is_left_when_the_launcher_is_killed(hosts: str) -> None:
+    with Run("-hosts", hosts, *LINE) as run:
+        wait_for(lambda: "\n50.0\t" in run.out, "rows")
+        left = psutil.Process(run.process.pid).children(recursive=True)
+        assert len(left) > 10
+        run.process.kill()
+        wait_for(lambda: not any(child.is_running() for child in left), "their end")
+
+
+@pytest.mark.parametrize(
+    ("agent", "reason"),
+    [
+        ("print('Welcome to daq1, Linux 6.1, and a long message of the day')", "not a message"),
+        ("import sys; sys.exit('no caspy here')", r"has ended \(exit code 1\)"),
+        (OLD, "it has caspy 0.0 .*install the same on both"),
+    ],
+)
+def test_what_is_no_agent(agent: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "agent.py").write_text(agent)
+    (tmp_path / "hosts.toml").write_text(
+        f'[hosts.a]\nengine = "local"\ncommand = ["{sys.executable}", "{tmp_path}/agent.py"]\n'
+    )
+    done = caspy("-hosts", str(tmp_path / "hosts.toml"), *COUNT, "@a", "--to-summary")
+    assert done.returncode == 2
+    assert re.search(f"@a: .*{reason}", done.stderr), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_carrier_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "hosts.toml").write_text(
+        '[hosts.a]\nengine = "local"\ncommand = "/no/such/caspy"\n'
+    )
+    done = caspy("-hosts", str(tmp_path / "hosts.toml"), *COUNT, "@a", "--to-summary")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "@a: cannot start /no/such/caspy: No such file or directory" in done.stderr
+
+
+def test_an_agent_is_nothing_for_people() -> None:
+    done = subprocess.run(
+        [*CASPY, "-agent"], stdin=subprocess.DEVNULL, capture_output=True, check=False,
+        timeout=DEADLINE_S,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, b"")  # its input has ended
+
+
+def test_no_secret_can_be_seen(hosts: str) -> None:
+    """Not in command lines and environments: the keys of all actors go through the channel."""
+    with Run("-hosts", hosts, *LINE) as run:
+        wait_for(lambda: "\n5.0\t" in run.out, "rows")
+        for child in psutil.Process(run.process.pid).children(recursive=True):
+            shown = " ".join(child.cmdline())
+            assert not any(len(word) == 40 for word in shown.split())
+        run.process.send_signal(signal.SIGINT)
+        assert run.wait() == 0
