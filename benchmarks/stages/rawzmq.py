@@ -42,12 +42,20 @@ def main() -> None:
     parser.add_argument("--hwm", type=int, default=1000, help="messages a socket keeps")
     parser.add_argument("--apart", action="store_true", help="prefix and array: a frame each")
     parser.add_argument("--latency", action="store_true", help="print the age of each message")
+    parser.add_argument("--curve", nargs=2, metavar=("PUBLIC", "SECRET"), help="one pair for all")
     options = parser.parse_args()
     context = zmq.Context()
     pull, push = context.socket(zmq.PULL), context.socket(zmq.PUSH)
     for socket in (pull, push):
         socket.linger = 0
         socket.sndhwm = socket.rcvhwm = options.hwm
+        if options.curve:
+            public, secret = map(str.encode, options.curve)
+            socket.curve_publickey, socket.curve_secretkey = public, secret
+            if socket is pull:
+                socket.curve_serverkey = public
+            else:
+                socket.curve_server = True
     if options.output:
         push.bind(options.output)
     if options.input:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from caspy.build import Built
     from caspy.hosts.opening import Places
+    from caspy.plan import Plan
     from caspy.recipe import Flow
     from caspy.watchers import Watcher
 
@@ -78,9 +79,11 @@ _FROM_0, _FROM_1 = click.IntRange(min=0), click.IntRange(min=1)
 _SECONDS = click.FloatRange(min=0, min_open=True)
 _SHELLS = click.Choice(("bash", "zsh", "fish"))
 _ENGINES = click.Choice(("ssh", "slurm", "local"))
+_EMITTED = click.Choice(("kubernetes", "compose", "systemd"))
 _ON_ERROR = click.Choice(("stop", "skip", "restart"))
 _EXPECTED = {
     "plan": "one of text, dot, mermaid, json",
+    "emit": "one of kubernetes, compose, systemd",
     "window": "a whole number from 1 on, or auto",
     "count": "a whole number from 1 on",
     "restart": "a whole number from 0 on",
@@ -91,6 +94,13 @@ _EXPECTED = {
     "on-error": "one of stop, skip, restart",
     "completion": "one of bash, zsh, fish",
 }
+
+
+#: Options that mean the same wherever the launcher is started by what -emit prints.
+_PASSED_ON = (
+    "window", "count", "restart", "hang", "on-error", "engine", "ports", "patience", "stats",
+    "metrics", "web",
+)  # fmt: skip
 
 
 class _Launcher(click.Command):
@@ -133,6 +143,7 @@ class _Launcher(click.Command):
 @click.option("-save", metavar="FILE", help="Write the recipe as YAML ('-': here); run nothing.")
 @click.option("-yaml", metavar="FILE", help="Take the pipes from a file ('-': standard input).")
 @click.option("-plan", type=_FORMATS, help="Show actors, edges and window; run nothing.")
+@click.option("-emit", type=_EMITTED, help="Print manifests for another starter; run nothing.")
 @click.option(
     "-window", type=_Window(), default="auto", metavar="N",
     help="Iterations at once; auto: by size and speed.",
@@ -217,6 +228,7 @@ class _Session:
         self._words = line.words
         self._problems = line.problems
         self._at = {given.name: given.value_at for given in line.options}
+        self._said = {given.name: given.value or "" for given in line.options}
         self._options = options
 
     def run(self) -> int:
@@ -337,6 +349,9 @@ class _Session:
 
             print(render(plan, options["plan"]).rstrip("\n"))
             return 0
+        if options["emit"] is not None:
+            print(self._emitted(built.pipes, plan), end="")
+            return 0
         from caspy.execute import execute
         from caspy.policy import Policy
 
@@ -348,6 +363,27 @@ class _Session:
             return int(execute(plan, policy, watchers, self._places()))
         except PlanError as error:
             raise _Wrong([Problem(str(error))]) from error
+
+    def _emitted(self, pipes: Sequence[Flow], plan: Plan) -> str:
+        """Return what another starter needs to run this."""
+        from caspy.emit.forms import emit
+        from caspy.yamlfile import dumps
+
+        options, places = self._options, self._places()
+        given = [name for name in _PASSED_ON if name in self._at]
+        passed = [word for name in given for word in (f"-{name}", self._said[name]) if word]
+        words = [word.text for word in self._words]
+        for name in ("hosts", "yaml"):
+            if options[name] is not None:
+                path = Path(options[name])
+                words += [f"-{name}", "-" if str(path) == "-" else str(path.absolute())]
+        try:
+            return emit(
+                options["emit"], plan, options["bus"], places.hosts, places.engine, dumps(pipes),
+                passed, words,
+            )  # fmt: skip
+        except PlanError as error:
+            raise _Wrong([Problem(str(error), self._at["emit"])]) from error
 
     def _places(self) -> Places:
         """Return where other hosts are; raises where the hosts file is wrong."""

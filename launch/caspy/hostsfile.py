@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 ENGINES = ("ssh", "local", "slurm")
 #: Names of the host where the launcher runs.
-HERE = ("localhost", "local")
+HERE = ("localhost", "local", "home")
 COMMAND = ("caspy",)
 
-_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_ALIAS = re.compile(r"\w[\w.@:-]*")  # what may stand behind @, see `caspy.recipe.HOST`
 # [user@]host, ssh://[user@]host[:port]; never what ssh would take for an option.
 _DESTINATION = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9_.:%+@/\[\]-]*")
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9-]+)*")
@@ -176,7 +176,7 @@ class _Reader:
     def _host(self, alias: str, said: Any) -> Host:
         table = f"hosts.{alias}"
         if not _ALIAS.fullmatch(alias):
-            self._wrong(f'"{alias}" cannot be an alias: letters, digits, ".", "_" and "-"', table)
+            self._wrong(f'"{alias}" cannot be an alias: letters, digits, and any of ._@:-', table)
         if not isinstance(said, dict):
             self._wrong(f"expected a table of settings, not {_shown(said)}", table)
             return Host(alias, alias)

@@ -54,6 +54,7 @@ OPTIONS = {
     "completion": Takes("always"),
     "save": Takes("perhaps", "-"),
     "yaml": Takes("always"),
+    "emit": Takes("always"),
     "plan": Takes("perhaps", "text", ("text", "dot", "mermaid", "json")),
     "window": Takes("always"),
     "count": Takes("always"),

@@ -139,10 +139,11 @@ class Network:
     """
 
     def __init__(self, folder: Path, names: tuple[str, ...], stack: contextlib.ExitStack) -> None:
-        self._folder = folder
+        self._folder, self._stack = folder, stack
         self._switch = f"{folder.name}-switch"
         self.ssh_config = folder / "ssh_config"
         self.hosts_file = folder / "hosts.toml"
+        self._environment: dict[str, str] = {}
         self.hosts = {
             name: Host(name, number, f"{folder.name}-{name}", folder / name)
             for number, name in enumerate(names, 1)
@@ -152,7 +153,7 @@ class Network:
         self._write_files()
         for host in self.hosts.values():
             self._make_host(host)
-        self._start_servers(stack)
+        self._start_servers()
 
     def command(self, host: str, *words: str | os.PathLike[str]) -> list[str]:
         """Return the command line that runs `words` at the console of a host."""
@@ -165,6 +166,7 @@ class Network:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on a host to its end."""
         options = {"stdin": subprocess.DEVNULL, "timeout": DEADLINE_S, "check": False, **options}
+        options["env"] = {**os.environ, **self._environment, **options.get("env", {})}
         if "input" in options:
             del options["stdin"]
         return subprocess.run(self.command(host, *words), capture_output=True, text=True, **options)
@@ -173,9 +175,20 @@ class Network:
         self, host: str, *words: str | os.PathLike[str], **options: Any
     ) -> subprocess.Popen[Any]:
         """Start a command on a host."""
+        options["env"] = {**os.environ, **self._environment, **options.get("env", {})}
         return subprocess.Popen(
             self.command(host, *words), **{"stdin": subprocess.DEVNULL, **options}
         )
+
+    def serve(self, host: str, *words: str | os.PathLike[str], **options: Any) -> None:
+        """Start a command on a host that is killed with it."""
+        process = self.popen(host, *words, preexec_fn=_die_with_us, **options)
+        self._stack.callback(process.wait, DEADLINE_S)
+        self._stack.callback(process.kill)
+
+    def set_environment(self, **variables: str) -> None:
+        """Set variables for what is started from now on at the consoles; not over ssh."""
+        self._environment.update(variables)
 
     def processes(self, host: str) -> list[int]:
         """Return the numbers of all processes on a host, its sshd among them."""
@@ -301,16 +314,12 @@ class Network:
         text = _SSHD_CONFIG.format(folder=folder, environment=environment)
         (at.folder / "sshd_config").write_text(text)
 
-    def _start_servers(self, stack: contextlib.ExitStack) -> None:
+    def _start_servers(self) -> None:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd will not start without
         for at in self.hosts.values():
-            log = stack.enter_context((at.folder / "sshd.log").open("ab"))
-            process = self.popen(
-                at.name, SSHD, "-D", "-e", "-f", at.folder / "sshd_config",
-                stdout=log, stderr=log, preexec_fn=_die_with_us,
-            )  # fmt: skip
-            stack.callback(process.wait, DEADLINE_S)
-            stack.callback(process.kill)
+            with (at.folder / "sshd.log").open("ab") as log:
+                config = at.folder / "sshd_config"
+                self.serve(at.name, SSHD, "-D", "-e", "-f", config, stdout=log, stderr=log)
         for at in self.hosts.values():
             self._wait_for_server(at)
 
