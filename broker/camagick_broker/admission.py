@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from camagick_broker.refusals import Refusals
 
+#: Of a peer that was hung up on, or hung up, before it had said who it is.
+NO_KEY = "no key was shown: noise, a plain peer, a port scan, or a cut connection"
+
 
 class Doorman:
     """Admits or turns away who connects, and keeps account of the latter.
@@ -154,7 +157,7 @@ class Callers:
         if reason:
             self._visits.forget(handle)
             return reason, name
-        return ("not ZeroMQ: what a peer said first", name) if self._visits.went(handle) else None
+        return (NO_KEY, name) if self._visits.went(handle) else None
 
 
 def pid_of(peer: str) -> int:

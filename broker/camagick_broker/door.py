@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import zmq
 from zmq.utils import z85
 
-from camagick_broker.admission import Callers, Visits
+from camagick_broker.admission import NO_KEY, Callers, Visits
 from camagick_broker.errors import LocalProtocolError
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def _fault(callers: Callers, event: int, value: int) -> tuple[str, str] | None:
     elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
         callers.failed("wrong handshake: for another key than ours, or played back")
     else:
-        callers.failed("no key was shown: a plain peer, a port scan, or a cut connection")
+        callers.failed(NO_KEY)
     return None
 
 
