@@ -48,11 +48,15 @@ class Run:
                 command, env={**full(env), **kept}, stdout=out, stderr=err
             )
 
-    def counts(self, actor: str = "epics.1") -> dict[str, Any]:
-        """Return the newest figures of an actor."""
+    def all_counts(self) -> dict[str, Any]:
+        """Return the newest figures of all actors."""
         text = self._stats.read_text() if self._stats.exists() else ""
         lines = text[: text.rfind("\n") + 1].splitlines()
-        return dict(json.loads(lines[-1])["actors"][actor]) if lines else {}
+        return dict(json.loads(lines[-1])["actors"]) if lines else {}
+
+    def counts(self, actor: str = "epics.1") -> dict[str, Any]:
+        """Return the newest figures of an actor."""
+        return dict(self.all_counts().get(actor, {}))
 
     @property
     def log(self) -> list[str]:

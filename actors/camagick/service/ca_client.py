@@ -97,7 +97,7 @@ class Client:
         *,
         wait: bool = True,
     ) -> None:
-        """Write a PV.
+        """Write a PV; anew, if the connection breaks off and comes back in time.
 
         Parameters
         ----------
@@ -118,18 +118,28 @@ class Client:
         """
         pv = self._pvs[name]
         async with asyncio.timeout(timeout):
-            await pv.channel_ready.wait()
-            if pv.access_rights is not None and not pv.access_rights & caproto.AccessRights.WRITE:
-                raise ValueError("the server lets nobody write it")
-            data, kind = _outgoing(value, pv.channel)
-            try:
-                answer = await pv.write(
-                    data, data_type=kind, data_count=len(data), timeout=None, wait=wait
-                )
-            except caproto.CaprotoError as error:
-                raise ValueError(str(error)) from error
+            while True:
+                await pv.channel_ready.wait()
+                connection = pv.circuit_manager
+                try:
+                    answer = await _written(pv, value, wait=wait)
+                    break
+                except OSError:  # the other side is gone, which caproto is about to notice
+                    await connection.dead.wait()
+                except (caproto.CaprotoError, KeyError, AttributeError) as error:
+                    # caproto has no error of its own for what breaks off in the middle.
+                    if not connection.dead.is_set():
+                        raise ValueError(str(error)) from error
         if answer is not None and answer.status.severity != caproto.CASeverity.SUCCESS:
             raise ValueError(f"the server refused it ({answer.status.name})")
+
+
+async def _written(pv: Any, value: Any, *, wait: bool) -> Any:
+    """Write to a connected PV once; return the server's answer, if that is waited for."""
+    if pv.access_rights is not None and not pv.access_rights & caproto.AccessRights.WRITE:
+        raise ValueError("the server lets nobody write it")
+    data, kind = _outgoing(value, pv.channel)
+    return await pv.write(data, data_type=kind, data_count=len(data), timeout=None, wait=wait)
 
 
 def _outgoing(value: Any, channel: Any) -> tuple[Any, Any]:
