@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import caproto
 import numpy as np
+from caproto.client.common import DeadCircuitError
 
 from camagick.service.ca_circuit import Context
 from camagick.tools.ca_values import STRING_BYTES
@@ -123,10 +124,11 @@ class Client:
                 connection = pv.circuit_manager
                 try:
                     answer = await _written(pv, value, wait=wait)
-                    break
+                    if answer is not None or not wait:  # caproto gives up after some attempts
+                        break
                 except OSError:  # the other side is gone, which caproto is about to notice
                     await connection.dead.wait()
-                except (caproto.CaprotoError, KeyError, AttributeError) as error:
+                except (caproto.CaprotoError, DeadCircuitError, KeyError, AttributeError) as error:
                     # caproto has no error of its own for what breaks off in the middle.
                     if not connection.dead.is_set():
                         raise ValueError(str(error)) from error
