@@ -1,4 +1,4 @@
-"""What a source of EPICS values has not handed on, over all the processes that it was. No network."""
+"""What an EPICS source has not handed on, over all the processes it was. Knows no network."""
 
 from __future__ import annotations
 

@@ -217,6 +217,19 @@ def test_a_structure_is_refused_with_its_fields(peer: Peer, word: str, why: str)
     asyncio.run(look())
 
 
+def test_a_long_text_is_whole(peer: Peer) -> None:
+    """A C IOC cuts a string at 39 bytes; no other server has to."""
+    text = "nicht kürzer als gesagt, " * 1000
+
+    async def look() -> None:
+        async with running("words") as node:
+            [row] = await rows(node, 1)
+        assert row["words"] == text
+
+    peer.tell("scalar", name="words", value=text, code="s")
+    asyncio.run(look())
+
+
 def test_every_update_is_an_iteration(peer: Peer) -> None:
     async def look() -> None:
         peer.tell("burst", name="counter", count=1)
