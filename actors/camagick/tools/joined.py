@@ -106,7 +106,7 @@ def write(path: str, parts: Sequence[Part], layout: Layout) -> None:
         for name in dict.fromkeys(name for part in parts for name in part.arrays):
             _join(file, name, [(part, part.arrays[name]) for part in parts if name in part.arrays])
         if layout.nexus:
-            _announce(file, layout)
+            _announce(file, layout, parts)
     replace(path, image.getbuffer())
 
 
@@ -139,16 +139,12 @@ def _join(file: Any, name: str, there: list[tuple[Part, Array]]) -> None:
         made.attrs[key] = value
 
 
-def _announce(file: Any, layout: Layout) -> None:
-    import h5py
-
-    names: list[str] = []
-    file.visititems(
-        lambda name, item: names.append(f"/{name}") if isinstance(item, h5py.Dataset) else None
-    )
-    for name in names:
+def _announce(file: Any, layout: Layout, parts: Sequence[Part]) -> None:
+    dimensions = {name: len(array.shape) for part in parts for name, array in part.arrays.items()}
+    for name in sorted(dimensions):
         if name.endswith((TIMESTAMP, SEVERITY)):
             continue
-        timed = f"{name}{TIMESTAMP}" in file
+        timed = f"{name}{TIMESTAMP}" in dimensions
         beside = (Beside(TIMESTAMP, None, {}, 0),) if timed else ()
-        nexus.announce(file, Frame(name, None, None, layout.origin, None, beside))
+        frame = Frame(name, None, None, layout.origin, None, beside)
+        nexus.announce(file, frame, dimensions[name])
