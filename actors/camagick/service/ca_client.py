@@ -98,7 +98,7 @@ class Client:
         *,
         wait: bool = True,
     ) -> None:
-        """Write a PV; anew, if the connection breaks off and comes back in time.
+        """Write a PV; anew, if one waits, and the connection breaks off and comes back in time.
 
         Parameters
         ----------
@@ -114,6 +114,8 @@ class Client:
         ------
         TimeoutError
             When the PV is not there, or does not answer, within `timeout` seconds.
+        OSError
+            When the connection breaks off, and nobody waits.
         ValueError
             When the value has no Channel Access type, or the server refuses it.
         """
@@ -127,6 +129,8 @@ class Client:
                     if answer is not None or not wait:  # caproto gives up after some attempts
                         break
                 except OSError:  # the other side is gone, which caproto is about to notice
+                    if not wait:
+                        raise
                     await connection.dead.wait()
                 except (caproto.CaprotoError, DeadCircuitError, KeyError, AttributeError) as error:
                     # caproto has no error of its own for what breaks off in the middle.
