@@ -213,4 +213,12 @@ def test_the_server_in_cpp(env: dict[str, str], lab: Lab, tmp_path: Path) -> Non
     assert "echo: 1.5" in done.stdout
     assert "ushort_image_ro: shape=(251, 251) <class 'int'>" in done.stdout
     assert server.device().long_scalar_w == 1
+    server.device().poll_attribute("double_scalar", 50)
+    line = f"caspy -count 3 --from-tango {server.url} double_scalar mode=event event=periodic"
+    done = subprocess.run(
+        ["bash", "-c", f"{line} --to-summary"], env=env, cwd=tmp_path, capture_output=True,
+        text=True, timeout=DEADLINE_S, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [text.partition(": ")[0] for text in done.stdout.splitlines()] == ["double_scalar"] * 3
     server.kill()
