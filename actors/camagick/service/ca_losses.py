@@ -27,6 +27,8 @@ class Losses:
         Of the run, '' in one process.
     name
         Unique in the run.
+    figure
+        What the user finds the count under.
 
     Attributes
     ----------
@@ -34,7 +36,8 @@ class Losses:
         How many rows were handed on, by predecessors too.
     """
 
-    def __init__(self, trigger: Trigger, folder: str, name: str) -> None:
+    def __init__(self, trigger: Trigger, folder: str, name: str, figure: str = "missed") -> None:
+        self._figure = figure
         self._queue = trigger if isinstance(trigger, Queued) else None
         self._tally = Tally(folder if self._queue is not None else "", name)
         self._queued, self._newest = self._tally.before
@@ -68,14 +71,16 @@ class Losses:
             self._told = True
             if self._queued > self._before:
                 log.warning(
-                    'msg="what a killed process had not yet handed on is lost" missed=%d',
+                    'msg="what a killed process had not yet handed on is lost" %s=%d',
+                    self._figure,
                     self._queued - self._before,
                 )
         if self._queue is not None and self._queue.overruns and not self._warned:
             self._warned = True
             log.warning(
                 'msg="the pipe is slower than the PVs: the oldest events are left out'
-                ' (missed in -top and -stats)" missed=%d',
+                ' (%s in -top and -stats)" missed=%d',
+                self._figure,
                 self._queue.overruns,
             )
 
