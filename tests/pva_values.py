@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Case:
@@ -29,6 +31,18 @@ class Case:
     put: tuple[str, ...]
     dtype: str
     attributes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def stored(self) -> Any:
+        """The value as a file has to have it: a number, an array, text, or a list of texts."""
+        is_array = self.record[0] == "waveform"
+        texts = list(self.put[1:] if is_array else self.put or ("",))
+        if self.dtype == "str":  # the C IOC itself serves no more than 39 characters of a string
+            return texts if is_array else texts[0][:39]
+        labels = self.attributes.get("enum_strings", ())
+        numbers = [labels.index(text) if text in labels else text for text in texts]
+        made = np.array(numbers, dtype=self.dtype)
+        return made if is_array else made[0]
 
     @property
     def text(self) -> str:

@@ -242,6 +242,16 @@ def test_a_roi_is_published(env: dict[str, str], tmp_path: Path) -> None:
             assert re.fullmatch(rf"RESULT:EXAMPLE_jedda +\d+-\d+-\d+ [\d:.]+ {NUMBER} *", text)
 
 
+@pytest.mark.parametrize("server", ["ad-hoc"], indirect=True)
+def test_the_marker_is_busy_then_idle_around_each_value(env: dict[str, str]) -> None:
+    with camonitor(env, "EXAMPLE:iffy", "EXAMPLE:mark") as monitor:
+        # It begins with what there is; after that there are periods of three lines.
+        until(lambda: len(monitor.lines()) >= 9, "two periods")
+        lines = [line.split() for line in monitor.lines()[2:9]]
+    seen = "".join(line[-1] if line[0] == "EXAMPLE:mark" else "v" for line in lines)
+    assert seen in "1v01v01v01v0", lines
+
+
 def test_the_whole_example(env: dict[str, str], tmp_path: Path) -> None:
     """A region's sum into a new PV, everything into a file, and a plot, side by side."""
     line = r"""caspy --from-epics EXAMPLE:jedda     \

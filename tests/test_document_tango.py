@@ -76,6 +76,24 @@ def test_what_the_source_prints(env: dict[str, str], tmp_path: Path, lab: Lab) -
     assert words == ["cur", "vol"] * 2, done.stdout
 
 
+def test_a_device_by_its_alias_and_by_its_full_name(
+    env: dict[str, str], tmp_path: Path, lab: Lab, keithley: Server
+) -> None:
+    lab.name("kettle", tango.NAME)
+    line = f"""caspy -count 1 --from-tango kettle vol=voltage --from-tango {keithley.url} text
+        --from-tango tango://{lab.host}/kettle out=output --from-scratch opts=start=3 linspace n=1
+        {{ --to-tango {keithley.url} n=setpoint --to-tango kettle n=short --to-summary }}"""
+    done = subprocess.run(
+        ["bash", "-c", " ".join(line.split())], env=env, cwd=tmp_path, capture_output=True,
+        text=True, timeout=DEADLINE_S, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    words = [line.partition(": ")[0] for line in done.stdout.splitlines()]
+    assert words == ["vol", "text", "out", "n"], done.stdout
+    device = keithley.device()
+    assert (device.setpoint, device.short) == (3.0, 3)
+
+
 def equals(proxy: Any, name: str, value: Any) -> bool:
     """Tell whether an attribute of a device has a value."""
     return bool(proxy.read_attribute(name).value == value)
@@ -195,4 +213,12 @@ def test_the_server_in_cpp(env: dict[str, str], lab: Lab, tmp_path: Path) -> Non
     assert "echo: 1.5" in done.stdout
     assert "ushort_image_ro: shape=(251, 251) <class 'int'>" in done.stdout
     assert server.device().long_scalar_w == 1
+    server.device().poll_attribute("double_scalar", 50)
+    line = f"caspy -count 3 --from-tango {server.url} double_scalar mode=event event=periodic"
+    done = subprocess.run(
+        ["bash", "-c", f"{line} --to-summary"], env=env, cwd=tmp_path, capture_output=True,
+        text=True, timeout=DEADLINE_S, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [text.partition(": ")[0] for text in done.stdout.splitlines()] == ["double_scalar"] * 3
     server.kill()

@@ -22,8 +22,8 @@ import pytest
 from camagick.sink.epics import Processor as Sink
 from camagick.source.epics import Processor as Source
 from tests.chaos import titles
-from tests.servers.fastioc import COUNTER, HZ20, HZ100, RAMP, FastIoc, images
-from tests.servers.ioc import ca_env, full, until
+from tests.servers.fastioc import COUNTER, HZ20, HZ100, KHZ, RAMP, FastIoc, images
+from tests.servers.ioc import ca_env, caget, full, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -48,11 +48,15 @@ class Run:
                 command, env={**full(env), **kept}, stdout=out, stderr=err
             )
 
-    def counts(self, actor: str = "epics.1") -> dict[str, Any]:
-        """Return the newest figures of an actor."""
+    def all_counts(self) -> dict[str, Any]:
+        """Return the newest figures of all actors."""
         text = self._stats.read_text() if self._stats.exists() else ""
         lines = text[: text.rfind("\n") + 1].splitlines()
-        return dict(json.loads(lines[-1])["actors"][actor]) if lines else {}
+        return dict(json.loads(lines[-1])["actors"]) if lines else {}
+
+    def counts(self, actor: str = "epics.1") -> dict[str, Any]:
+        """Return the newest figures of an actor."""
+        return dict(self.all_counts().get(actor, {}))
 
     @property
     def log(self) -> list[str]:
@@ -159,6 +163,55 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     assert [line.partition("msg=")[2].partition(":")[0] for line in run.log] == [
         '"the pipe is slower than the PVs'
     ]
+
+
+def passed(ioc: FastIoc, number: int) -> bool:
+    return int(float(caget(ioc.env, "-t", "TEST:count"))) > number
+
+
+def restarted(run: Run, times: int) -> bool:
+    return bool(run.counts().get("restarts") == times)
+
+
+def printed_last(run: Run, number: int) -> bool:
+    return float(run.out[-1]) == number
+
+
+#: Counts while `go` is 1, and is not touched otherwise: what it says keeps its time.
+HELD = f"""
+record(bo, "$(P)go") {{ field(VAL, "0") field(PINI, "YES") }}
+record(calcout, "$(P)tick") {{ field(INPA, "$(P)go NPP") field(CALC, "A") field(SCAN, "{KHZ}")
+                              field(OOPT, "When Non-zero") field(OUT, "$(P)count.PROC") }}
+record(calc, "$(P)count") {{ field(INPA, "$(P)count NPP") field(CALC, "A+1") }}
+"""
+
+
+def test_what_waits_in_a_source_that_is_killed_is_counted(tmp_path: Path) -> None:
+    """Also by its second successor: all that the IOC has sent came out, or is in the count."""
+    words = ["mode=every", "--pace", "Hz=200", "--to-summary", "fmt={}"]
+    with (
+        fast(HELD, tmp_path) as ioc,
+        Run(ioc.env, tmp_path, "--from-epics", "n=TEST:count", *words) as run,
+    ):
+        until(lambda: run.out, "the value at the start")
+        last = 0
+        for kill in range(2):
+            ioc.put("go", 1)
+            until(partial(passed, ioc, last + 300), "events")
+            ioc.put("go", 0)
+            last = ioc.settled("count")
+            titles(run.process)["epics.1"].kill()
+            until(partial(restarted, run, kill + 1), "another process")
+            until(partial(printed_last, run, last), "the last value")
+        assert ioc.thrown_away("count") == 0
+        run.stop()
+        missed, numbers = run.counts()["missed"], [float(line) for line in run.out]
+    assert len(numbers) - 1 + missed == last  # one is the 0 at the start
+    assert (np.diff(numbers) > 0).all()
+    assert missed > 300
+    said = [line.partition("missed=")[2] for line in run.log if "handed on is lost" in line]
+    assert [int(text) for text in said][-1] == missed
+    assert len(said) == 2
 
 
 @pytest.mark.long

@@ -8,11 +8,12 @@ import shlex
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 import pytest
 
 from camagick.source.pva import Processor
-from tests.buses import CASPY, Run
+from tests.buses import CASPY, Run, caspy
 from tests.pva_values import CASES, DATABASE
 from tests.servers.ioc import full, tools, until
 from tests.servers.pva import SoftIocPva, pva_env, pvmonitor, search_port, structures
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 P = SoftIocPva.PREFIX
 
 
-@pytest.fixture
-def ioc(tmp_path: Path) -> Iterator[SoftIocPva]:
+@pytest.fixture(scope="module")
+def ioc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftIocPva]:
     with pva_env() as env:
-        one = SoftIocPva(env, DATABASE, tmp_path)
+        one = SoftIocPva(env, DATABASE, tmp_path_factory.mktemp("ioc"))
         try:
             one.start()
             for case in CASES:
@@ -51,6 +52,29 @@ def env(monkeypatch: pytest.MonkeyPatch, ioc: SoftIocPva) -> Iterator[dict[str, 
         yield variables
 
 
+@pytest.mark.usefixtures("env")
+def test_a_file_has_what_the_records_had(ioc: SoftIocPva, tmp_path: Path) -> None:
+    names = [case.name for case in CASES]
+    sink = ["--to-hdf5", str(tmp_path / "v.h5") + "#{tag}", "stamp=1"]
+    done = caspy("-count", "1", "--from-pva", f"prefix={P}", *names, *sink)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    sent = structures(ioc.env, *(f"{P}{name}" for name in names))
+    with h5py.File(tmp_path / "v.h5") as file:
+        for case in CASES:
+            dataset, expected = file[case.name], case.stored
+            value = dataset.asstr()[0] if case.dtype == "str" else dataset[0]
+            assert np.array_equal(value, expected, equal_nan=case.dtype[:5] == "float"), case.name
+            assert dataset.shape == (1, *np.shape(expected)), case.name
+            if case.dtype != "str" and "enum_strings" not in case.attributes:
+                assert dataset.dtype == case.dtype, case.name
+            for key in case.attributes.keys() - {"severity", "status"}:
+                assert np.array_equal(dataset.attrs[key], case.attributes[key]), (case.name, key)
+            stamp = sent[f"{P}{case.name}"]["timeStamp"]
+            taken = stamp["secondsPastEpoch"] + 1e-9 * stamp["nanoseconds"]
+            assert abs(file[f"{case.name}_timestamp"][0] - taken) < 1e-5, case.name
+            assert file[f"{case.name}_severity"][0] == case.attributes.get("severity", 0), case.name
+
+
 def test_a_run_survives_what_happens_around_it(ioc: SoftIocPva, env: dict[str, str]) -> None:
     _values_have_types_and_attributes()
     names = [case.name for case in CASES]
@@ -59,24 +83,25 @@ def test_a_run_survives_what_happens_around_it(ioc: SoftIocPva, env: dict[str, s
         before = _values_come_out_as_they_went_in(ioc, env, names)
         # Two servers with one port for searches: both are found.
         assert structures(env, "TOO:double")["TOO:double"] == before["OUT:double"]
-        with pvmonitor(env, "OUT:double") as (_, file):
+        with pvmonitor(env, "OUT:double") as monitor:
             # By its value: seldom pvmonitor forgets the name of a PV before it prints it.
-            until(lambda: "12.3" in file.read_text(), "the monitor")
+            until(lambda: "12.3" in monitor.text(), "the monitor")
             run.actor("pva.2").kill()
-            until(lambda: "<Disconnect>" in file.read_text(), "the monitor to notice")
+            until(lambda: "<Disconnect>" in monitor.text(), "the monitor to notice")
             after = structures(env, "OUT:later", *before)
             assert after.pop("OUT:later")["value"] == 0
             assert after == before, "a new server has what the killed one had"
             ioc.put("double", "77.25")
-            until(lambda: "77.25" in file.read_text(), "the monitor to go on")
+            until(lambda: "77.25" in monitor.text(), "the monitor to go on")
             ioc.kill()
             until(lambda: "PV disconnected" in run.log, "the loss of the IOC")
             ioc.start()
             ioc.put("double", "66.25")
-            until(lambda: "66.25" in file.read_text(), "the new IOC's value")
+            until(lambda: "66.25" in monitor.text(), "the new IOC's value")
         until(lambda: "PV connected again" in run.log, "the line about it")
         run.interrupt()
         assert run.wait() == 0
+    ioc.kill()  # no test leaves a process behind that it has started
 
 
 def _values_come_out_as_they_went_in(

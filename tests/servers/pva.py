@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,19 +86,53 @@ def structures(env: Mapping[str, str], *pvs: str) -> dict[str, Any]:
     return found
 
 
-@contextlib.contextmanager
-def pvmonitor(env: Mapping[str, str], *pvs: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """Give a running pvmonitor, and the file that it writes to."""
-    with tempfile.NamedTemporaryFile("r", prefix="pvmonitor-") as file:
-        process = subprocess.Popen(
-            [str(tools() / "pvmonitor"), *pvs],
-            env=full(env), stdout=os.open(file.name, os.O_WRONLY), stderr=subprocess.STDOUT,
+class Pvmonitor:
+    """A running pvmonitor, whose output can be looked at; started anew where it says nothing.
+
+    Seldom it forgets the name of a PV, or hangs, before it prints anything.
+    """
+
+    #: Seconds after which one that has not said a word is replaced.
+    PATIENCE = 5.0
+
+    def __init__(self, env: Mapping[str, str], *pvs: str) -> None:
+        self._command, self._env = [str(tools() / "pvmonitor"), *pvs], full(env)
+        self._file = tempfile.NamedTemporaryFile("r", prefix="pvmonitor-")  # noqa: SIM115
+        self._start()
+
+    def _start(self) -> None:
+        self.process = subprocess.Popen(
+            self._command, env=self._env, stdout=os.open(self._file.name, os.O_WRONLY),
+            stderr=subprocess.STDOUT,
         )  # fmt: skip
-        try:
-            yield process, Path(file.name)
-        finally:
-            process.kill()
-            process.wait()
+        self._since = time.monotonic()
+
+    def text(self) -> str:
+        """Return all that it has printed."""
+        text = Path(self._file.name).read_text()
+        if not text and time.monotonic() - self._since > self.PATIENCE:
+            self._end()
+            self._start()
+        return text
+
+    def _end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        """Kill it."""
+        self._end()
+        self._file.close()
+
+
+@contextlib.contextmanager
+def pvmonitor(env: Mapping[str, str], *pvs: str) -> Iterator[Pvmonitor]:
+    """Give a running pvmonitor."""
+    monitor = Pvmonitor(env, *pvs)
+    try:
+        yield monitor
+    finally:
+        monitor.close()
 
 
 class SoftIocPva:

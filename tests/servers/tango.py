@@ -118,6 +118,13 @@ class Lab:
         host, _, port = self.host.partition(":")
         tango.Database(host, port).add_device(info)
 
+    def name(self, alias: str, device: str) -> None:
+        """Give a device an alias."""
+        import tango
+
+        host, _, port = self.host.partition(":")
+        tango.Database(host, port).put_device_alias(device, alias)
+
     def keithley(self, instance: str, device: str, **env: str) -> Server:
         """Start the device server of the tests with one device."""
         self.register("Keithley", instance, device)

@@ -100,7 +100,7 @@ class Keithley(_Memory, Device):
         self._count += 1
         return self._count
 
-    @attribute(dtype=int, polling_period=50, abs_change="1")
+    @attribute(dtype=int, polling_period=50, abs_change="1", archive_abs_change="1")
     def polled(self) -> int:
         return int(time.time() * 20) % 1_000_000
 

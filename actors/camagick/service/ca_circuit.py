@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import caproto
 from caproto._commands import read_from_bytestream  # caproto cuts streams with it, too
 from caproto.asyncio import client as asyncio_client
+from caproto.client.common import DeadCircuitError
 
 from camagick.service.ca_stream import Stream
 
@@ -131,7 +132,7 @@ class Circuit(asyncio_client.VirtualCircuitManager):  # type: ignore[misc]
                 continue
             idle += 1
             if idle == ASK:
-                with contextlib.suppress(OSError, caproto.CaprotoError):
+                with contextlib.suppress(OSError, caproto.CaprotoError, DeadCircuitError):
                     await self.send(caproto.EchoRequest())
             elif idle == SILENT:
                 self._tell(heard=False)

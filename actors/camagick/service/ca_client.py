@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import caproto
 import numpy as np
+from caproto.client.common import DeadCircuitError
 
 from camagick.service.ca_circuit import Context
 from camagick.tools.ca_values import STRING_BYTES
@@ -97,7 +98,7 @@ class Client:
         *,
         wait: bool = True,
     ) -> None:
-        """Write a PV.
+        """Write a PV; anew, if one waits, and the connection breaks off and comes back in time.
 
         Parameters
         ----------
@@ -113,23 +114,38 @@ class Client:
         ------
         TimeoutError
             When the PV is not there, or does not answer, within `timeout` seconds.
+        OSError
+            When the connection breaks off, and nobody waits.
         ValueError
             When the value has no Channel Access type, or the server refuses it.
         """
         pv = self._pvs[name]
         async with asyncio.timeout(timeout):
-            await pv.channel_ready.wait()
-            if pv.access_rights is not None and not pv.access_rights & caproto.AccessRights.WRITE:
-                raise ValueError("the server lets nobody write it")
-            data, kind = _outgoing(value, pv.channel)
-            try:
-                answer = await pv.write(
-                    data, data_type=kind, data_count=len(data), timeout=None, wait=wait
-                )
-            except caproto.CaprotoError as error:
-                raise ValueError(str(error)) from error
+            while True:
+                await pv.channel_ready.wait()
+                connection = pv.circuit_manager
+                try:
+                    answer = await _written(pv, value, wait=wait)
+                    if answer is not None or not wait:  # caproto gives up after some attempts
+                        break
+                except OSError:  # the other side is gone, which caproto is about to notice
+                    if not wait:
+                        raise
+                    await connection.dead.wait()
+                except (caproto.CaprotoError, DeadCircuitError, KeyError, AttributeError) as error:
+                    # caproto has no error of its own for what breaks off in the middle.
+                    if not connection.dead.is_set():
+                        raise ValueError(str(error)) from error
         if answer is not None and answer.status.severity != caproto.CASeverity.SUCCESS:
             raise ValueError(f"the server refused it ({answer.status.name})")
+
+
+async def _written(pv: Any, value: Any, *, wait: bool) -> Any:
+    """Write to a connected PV once; return the server's answer, if that is waited for."""
+    if pv.access_rights is not None and not pv.access_rights & caproto.AccessRights.WRITE:
+        raise ValueError("the server lets nobody write it")
+    data, kind = _outgoing(value, pv.channel)
+    return await pv.write(data, data_type=kind, data_count=len(data), timeout=None, wait=wait)
 
 
 def _outgoing(value: Any, channel: Any) -> tuple[Any, Any]:

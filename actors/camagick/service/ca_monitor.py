@@ -157,10 +157,11 @@ class Monitor:
         """Read what does not come with every event."""
         try:
             answer = await self._pv.read(data_type="control", data_count=1, timeout=_FIXED_S)
-        except (caproto.CaprotoError, OSError, TimeoutError) as error:
-            log.debug('msg="no units" pv=%s error="%s"', self._name, error)
+            return lasting(answer.metadata)
+        except (caproto.CaprotoError, OSError, KeyError, AttributeError) as error:
+            # The last two are caproto's for a connection that breaks off in the middle.
+            log.debug('msg="no units" pv=%s error="%r"', self._name, error)
             return {}
-        return lasting(answer.metadata)
 
     async def _fixed_event(self, subscription: Any, event: Any) -> None:
         self._take_fixed(event)

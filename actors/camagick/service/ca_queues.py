@@ -35,6 +35,11 @@ class Queued(Trigger):
         The PVs that are handed on.
     bounds
         How much may wait.
+
+    Attributes
+    ----------
+    queued
+        How many rows were queued so far; set by `resume` to go on behind a predecessor.
     """
 
     def __init__(self, pvs: Sequence[str], bounds: Bounds = Bounds()) -> None:  # noqa: B008 - it cannot change
@@ -42,6 +47,7 @@ class Queued(Trigger):
         self._bounds = bounds
         self._rows: deque[tuple[Readings, int]] = deque()
         self._bytes = 0
+        self.queued = 0
 
     def waiting(self) -> tuple[int, int]:
         """Return how many rows wait, and their bytes."""
@@ -51,6 +57,7 @@ class Queued(Trigger):
         """Queue a row of which `size` bytes are new."""
         self._rows.append((row, size))
         self._bytes += size
+        self.queued += 1
         most = self._bounds
         while len(self._rows) > most.rows or (self._bytes > most.size and len(self._rows) > 1):
             self._bytes -= self._rows.popleft()[1]

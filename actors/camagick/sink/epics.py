@@ -13,6 +13,7 @@ from camagick.errors import BadOption
 from camagick.options import truth
 from camagick.processor import ProcessorBase, Role
 from camagick.service.ca_options import seconds
+from camagick.service.ca_watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,14 +30,16 @@ class Processor(ProcessorBase):
     """Values written to EPICS process variables (PVs).
 
     All are written at the same time, and the iteration goes on when the IOCs say that they are
-    done: a motor has arrived. Hands on all tags but the written ones.
+    done: a motor has arrived. Hands on all tags but the written ones. That a PV is lost, and that
+    it is back, is said once each.
 
     Parameters
     ----------
     timeout : float, default 2.0
         Seconds that one iteration waits for a PV at most; while a PV is away, only the first
-        iteration does. What could not be written is an error in the log with PV and value, and is
-        counted (``missed`` in -stats and -top); the run goes on.
+        iteration does. A put that broke off is done again when the PV is back in time. What could
+        not be written is an error in the log with PV and value, and is counted (``missed`` in
+        -stats and -top); the run goes on.
     wait : bool, default True
         Whether to wait until the IOC has done all that a value leads to. With ``wait=no`` the value
         is sent, and nobody hears whether the IOC accepts it.
@@ -62,6 +65,7 @@ class Processor(ProcessorBase):
         self._timeout = seconds("timeout", timeout)
         self._wait = truth("wait", wait)
         self._client: Client | None = None
+        self._watch = Watch((), (), self._timeout, strict=False)
         self._said: dict[str, tuple[float, int]] = {}
         self._away: set[str] = set()
         self.failures = self.written = 0
@@ -70,8 +74,17 @@ class Processor(ProcessorBase):
         """Begin to look for the PVs; none has to be there."""
         from camagick.service.ca_client import Client
 
+        names = list(dict.fromkeys(self._pvs.values()))
+        self._watch = Watch(names, names, self._timeout, strict=False)
         self._client = Client()
-        await self._client.open(self._pvs.values())
+        self._client.keep(self)
+        await self._client.open(names)
+        for name in names:
+            self._client[name].connection_state_callback.add_callback(self._state, run=True)
+
+    async def _state(self, pv: Any, state: str) -> None:
+        if self._client is not None:  # it is no news that a run which ends lets go of them
+            self._watch.changed(pv.name, state == "connected")
 
     async def __call__(self, data: Any = None, context: Any = None) -> Data:
         """Write all tags concurrently, and return the others."""
@@ -124,14 +137,15 @@ class Processor(ProcessorBase):
         )
 
     def figures(self) -> Mapping[str, int | float]:
-        """Return how many values were written, and how many were not."""
-        return {"written": self.written, "missed": self.failures}
+        """Return how many values were written and were not, and how often a PV was lost."""
+        disconnects = self._watch.disconnects
+        return {"written": self.written, "missed": self.failures, "disconnects": disconnects}
 
     async def shutdown(self) -> None:
         """Let go of the PVs."""
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
 
 
 def _short(value: Any) -> str:

@@ -11,6 +11,7 @@ from camagick.data import Data
 from camagick.options import truth
 from camagick.processor import ProcessorBase, Role
 from camagick.service import ca_options, ca_receivers
+from camagick.service.ca_losses import Losses
 from camagick.service.ca_modes import trigger_of
 from camagick.service.ca_options import checked_guide, seconds, tagged_pvs
 from camagick.service.ca_queues import Bounds, Clustered, Queued
@@ -68,7 +69,8 @@ class Processor(ProcessorBase):
         Whether a PV that has not answered for `timeout` seconds ends the run, exit code 1.
     queue : str, default 10000,256MB
         What may wait in the modes ``every`` and ``clustered``: events, bytes, or both. Where the
-        pipe is slower than the PVs for long, the oldest give way, and are counted (``missed``).
+        pipe is slower than the PVs for long, the oldest give way, and are counted (``missed``), as
+        is what waits when the process is killed.
     char : str, default auto
         CHAR waveforms: ``text``, ``bytes`` (an array of uint8), or ``auto``: text where the PV
         holds at most 4096 characters.
@@ -129,7 +131,7 @@ class Processor(ProcessorBase):
         self._watch: Watch | None = None
         self._receiver: Receiver | None = None
         self._background: asyncio.Task[None] | None = None
-        self._warned = False
+        self._losses = Losses(self._trigger, "", "")
         self._handed_on: dict[str, float] = {}
         self._known: dict[str, float] = {}
 
@@ -144,6 +146,8 @@ class Processor(ProcessorBase):
             bounds=self._bounds,
             alone=self.placement.alone,
         )
+        run = self.placement
+        self._losses = Losses(self._trigger, run.run_dir, f"epics-{run.number}")
         self._deadline = loop.time() + self._timeout
         self._taken = loop.time()
         self._watch = Watch(self._names(), self._trigger.newest, self._timeout, strict=self._strict)
@@ -196,13 +200,7 @@ class Processor(ProcessorBase):
         row = self._trigger.take()
         self._taken = asyncio.get_running_loop().time()
         self._since = self._taken if self._trigger.pending() else None
-        if self._trigger.overruns and not self._warned:
-            self._warned = True
-            log.warning(
-                'msg="the pipe is slower than the PVs: the oldest events are left out'
-                ' (missed in -top and -stats)" missed=%d',
-                self._trigger.overruns,
-            )
+        self._losses.took()
         made = Data((tag, row[pv].value) for tag, pv in self._tags.items() if pv in row)
         for tag in made:
             made.describe(tag, row[self._tags[tag]].attributes)
@@ -210,13 +208,14 @@ class Processor(ProcessorBase):
         return made
 
     def remember(self) -> Mapping[str, Any]:
-        """Return the timestamps of the last iteration."""
-        return self._handed_on
+        """Return the timestamps of the last iteration, and how many there were."""
+        return {"stamps": self._handed_on, "taken": self._losses.taken}
 
     def recall(self, remembered: Sequence[Mapping[str, Any]]) -> None:
         """Leave out what the PVs say first, where a predecessor, killed since, has handed it on."""
         for known in remembered:
-            self._known.update(known)
+            self._known.update(known["stamps"])
+            self._losses.recall(known["taken"])
 
     async def shutdown(self) -> None:
         """Let go of the PVs."""
@@ -227,12 +226,13 @@ class Processor(ProcessorBase):
         if self._receiver is not None:
             await self._receiver.close()
         self._receiver = self._background = None
+        self._losses.close()
 
     def figures(self) -> Mapping[str, int | float]:
         """Return what was left out, what waits, and how often a PV was lost."""
         trigger = self._trigger
         found = {
-            "missed": trigger.overruns,
+            "missed": self._losses.missed,
             "disconnects": self._watch.disconnects if self._watch is not None else 0,
         }
         if isinstance(trigger, Queued):
@@ -252,6 +252,7 @@ class Processor(ProcessorBase):
             self._trigger.learn(name, reading)
         else:
             self._trigger.event(name, reading)
+            self._losses.came(reading.attributes["timestamp"])
         if self._since is None and self._trigger.pending():
             self._since = asyncio.get_running_loop().time()
         self._arrived.set()

@@ -10,6 +10,7 @@ from camagick.data import Data
 from camagick.errors import CamagickError, DuplicateTag
 from camagick.options import truth
 from camagick.processor import ProcessorBase, Role
+from camagick.service.ca_losses import Losses
 from camagick.service.ca_options import bounds, checked_guide, seconds
 from camagick.service.ca_queues import Every
 from camagick.service.ca_trigger import Continuous, Trigger
@@ -109,6 +110,7 @@ class Processor(ProcessorBase):
         self._queue = bounds(queue)
         self._timeout, self._strict = seconds("timeout", timeout), truth("strict", strict)
         self._trigger = Trigger(())
+        self._losses = Losses(self._trigger, "", "")
         self._client: Client | None = None
         self._watch: Watch | None = None
         self._arrived = asyncio.Event()
@@ -129,6 +131,8 @@ class Processor(ProcessorBase):
             queue=self._queue,
             alone=self.placement.alone,
         )
+        run = self.placement
+        self._losses = Losses(self._trigger, run.run_dir, f"pva-{run.number}", "overruns")
         self._taken = asyncio.get_running_loop().time()
         self._deadline = self._taken + self._timeout
         self._client = Client(self._targets, self._event, self._changed, self._refused)
@@ -142,14 +146,18 @@ class Processor(ProcessorBase):
 
     def recall(self, remembered: Sequence[Mapping[str, Any]]) -> None:
         """Know which update a predecessor has handed on last."""
+        if not remembered:
+            return
+        self._losses.recall(remembered[-1]["taken"])
         every = isinstance(self._trigger, Every) and len(self._trigger.pvs) == 1
-        if self._client is not None and every and remembered:
-            for pv, stamp in remembered[-1].items():
+        if self._client is not None and every:
+            for pv, stamp in remembered[-1]["stamps"].items():
                 self._client.know(pv, stamp)
 
     def remember(self) -> Mapping[str, Any]:
-        """Return which updates the last iteration had."""
-        return {pv: list(stamp) for pv, stamp in self._stamps.items()}
+        """Return which updates the last iteration had, and how many iterations there were."""
+        stamps = {pv: list(stamp) for pv, stamp in self._stamps.items()}
+        return {"stamps": stamps, "taken": self._losses.taken}
 
     async def ready(self) -> None:
         """Wait until there is reason for an iteration, and until its dwell is over."""
@@ -183,8 +191,7 @@ class Processor(ProcessorBase):
         row = self._trigger.take()
         self._taken = asyncio.get_running_loop().time()
         self._since = self._taken if self._trigger.pending() else None
-        if self._trigger.overruns:
-            self._once("overruns", "the pipe is slower than the PVs: oldest updates are lost")
+        self._losses.took()
         self._stamps = {pv: reading.stamp for pv, reading in row.items()}
         made = Data()
         for tag, (pv, path) in self._tags.items():
@@ -215,7 +222,7 @@ class Processor(ProcessorBase):
         """Return what was lost: in the queue, before it, and of what could not be read."""
         client = self._client
         return {
-            "overruns": self._trigger.overruns,
+            "overruns": self._losses.missed,
             "missed_frames": client.missed if client else 0,
             "unreadable": self._bad + (client.unreadable if client else 0),
         }
@@ -228,6 +235,7 @@ class Processor(ProcessorBase):
         client, self._client = self._client, None
         if client is not None:
             client.close()
+        self._losses.close()
 
     def _once(self, about: str, text: str) -> None:
         if self._watch is not None:
@@ -250,6 +258,8 @@ class Processor(ProcessorBase):
 
     def _event(self, name: str, reading: Reading) -> None:
         self._trigger.event(name, reading)
+        whole, nanoseconds = (*reading.stamp, 0, 0)[:2]
+        self._losses.came(whole + 1e-9 * nanoseconds)
         if self._since is None and self._trigger.pending():
             self._since = asyncio.get_running_loop().time()
         if self._client is not None and self._client.missed:

@@ -33,11 +33,24 @@ class Array(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What is in a part: its name, its data sets, and when it was begun (ISO 8601)."""
+    """What is in a part.
+
+    Attributes
+    ----------
+    path
+        Its name.
+    arrays
+        Its data sets.
+    begun
+        When it was begun (ISO 8601).
+    grows
+        Whether it is being written: what joins it has all that will be in it, too.
+    """
 
     path: str
     arrays: dict[str, Array]
     begun: str
+    grows: bool = False
 
 
 def is_joined(path: str) -> bool:
@@ -91,48 +104,47 @@ def write(path: str, parts: Sequence[Part], layout: Layout) -> None:
     with h5py.File(image, "w", libver=("earliest", "v110")) as file:
         write_attributes(file, {**layout.origin(), ROLLED: len(parts)})
         for name in dict.fromkeys(name for part in parts for name in part.arrays):
-            _join(file, name, [(part.path, part.arrays.get(name)) for part in parts])
+            _join(file, name, [(part, part.arrays[name]) for part in parts if name in part.arrays])
         if layout.nexus:
-            _announce(file, layout)
+            _announce(file, layout, parts)
     replace(path, image.getbuffer())
 
 
-def _join(file: Any, name: str, found: list[tuple[str, Array | None]]) -> None:
+def _join(file: Any, name: str, there: list[tuple[Part, Array]]) -> None:
     """Make one virtual data set of those that have the same frames."""
     import h5py
 
-    there = [(path, array) for path, array in found if array is not None]
     first = there[0][1]
-    alike = [(p, a) for p, a in there if (a.shape[1:], a.dtype) == (first.shape[1:], first.dtype)]
-    for path, array in there:
-        if (path, array) not in alike:
+    frame = first.shape[1:]
+    alike = [(p, a) for p, a in there if (a.shape[1:], a.dtype) == (frame, first.dtype)]
+    for part, array in there:
+        if (part, array) not in alike and not part.grows:
             log.warning(
                 'msg="has other frames than the parts before, and is not joined" file=%s'
-                ' dataset="%s"', path, name,
+                ' dataset="%s"', part.path, name,
             )  # fmt: skip
     length = sum(array.shape[0] for _, array in alike)
-    plan = h5py.VirtualLayout((length, *first.shape[1:]), first.dtype)
-    start = 0
-    for path, array in alike:
-        if array.shape[0]:
-            source = h5py.VirtualSource(os.path.basename(path), name, array.shape, array.dtype)
-            plan[start : start + array.shape[0]] = source
+    endless = (None, *frame) if alike[-1][0].grows else None
+    plan = h5py.VirtualLayout((length, *frame), first.dtype, maxshape=endless)
+    start, end = 0, h5py.h5s.UNLIMITED
+    for part, array in alike:
+        source = (os.path.basename(part.path), name, array.shape, array.dtype)
+        if part.grows:
+            plan[start:end] = h5py.VirtualSource(*source, maxshape=endless)[0:end]
+        elif array.shape[0]:
+            plan[start : start + array.shape[0]] = h5py.VirtualSource(*source)
         start += array.shape[0]
     made = file.create_virtual_dataset(name, plan, fillvalue=first.fill)
     for key, value in first.attributes.items():
         made.attrs[key] = value
 
 
-def _announce(file: Any, layout: Layout) -> None:
-    import h5py
-
-    names: list[str] = []
-    file.visititems(
-        lambda name, item: names.append(f"/{name}") if isinstance(item, h5py.Dataset) else None
-    )
-    for name in names:
+def _announce(file: Any, layout: Layout, parts: Sequence[Part]) -> None:
+    dimensions = {name: len(array.shape) for part in parts for name, array in part.arrays.items()}
+    for name in sorted(dimensions):
         if name.endswith((TIMESTAMP, SEVERITY)):
             continue
-        timed = f"{name}{TIMESTAMP}" in file
+        timed = f"{name}{TIMESTAMP}" in dimensions
         beside = (Beside(TIMESTAMP, None, {}, 0),) if timed else ()
-        nexus.announce(file, Frame(name, None, None, layout.origin, None, beside))
+        frame = Frame(name, None, None, layout.origin, None, beside)
+        nexus.announce(file, frame, dimensions[name])

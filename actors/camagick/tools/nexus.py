@@ -20,7 +20,7 @@ _SUFFIX = "_plot"
 _SHOWN_AS = {1: "spectrum", 2: "image"}
 
 
-def announce(handle: Any, frame: Frame) -> None:
+def announce(handle: Any, frame: Frame, dimensions: int | None = None) -> None:
     """Tell programs how to plot a data set that has just been made.
 
     Parameters
@@ -29,6 +29,8 @@ def announce(handle: Any, frame: Frame) -> None:
         The open h5py file.
     frame
         Its first frame. What has no numbers is not plotted.
+    dimensions
+        Of the data set, where it cannot be asked: a virtual one in a file that is only in memory.
     """
     dataset = handle[frame.name]
     if dataset.dtype.kind not in "biuf":
@@ -43,16 +45,16 @@ def announce(handle: Any, frame: Frame) -> None:
     _once(entry, "start_time", known.get("start_time"))
     _once(entry, "program_name", known.get("program"))
     plot = _group(entry, "_".join(parts[1:] or parts) + _SUFFIX, "NXdata")
-    _fill(handle, plot, dataset, frame)
+    _fill(plot, dataset, frame, dataset.ndim if dimensions is None else dimensions)
     _point(entry, plot.name.rpartition("/")[2])
 
 
-def _fill(handle: Any, plot: Any, dataset: Any, frame: Frame) -> None:
+def _fill(plot: Any, dataset: Any, frame: Frame, dimensions: int) -> None:
     """Say in a group what the signal is, and what its axes are."""
     import h5py
 
     short = frame.name.rpartition("/")[2]
-    axes = ["."] * dataset.ndim
+    axes = ["."] * dimensions
     _link(plot, short, h5py.SoftLink(frame.name))
     if frame.beside:
         axes[0] = short + TIMESTAMP
@@ -61,7 +63,7 @@ def _fill(handle: Any, plot: Any, dataset: Any, frame: Frame) -> None:
     plot.attrs["signal"] = short
     plot.attrs["axes"] = np.array(axes, h5py.string_dtype())
     plot.attrs["title"] = short
-    shown = _SHOWN_AS.get(dataset.ndim - 1)
+    shown = _SHOWN_AS.get(dimensions - 1)
     if shown is not None and "interpretation" not in dataset.attrs:
         dataset.attrs["interpretation"] = shown
     if "long_name" not in dataset.attrs:

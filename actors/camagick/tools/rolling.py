@@ -77,7 +77,7 @@ class RolledFile:
     """The parts of a file, of which the last one is open: ``run-00001.h5``, ``run-00002.h5``, ...
 
     The file of the name itself joins them, without their data (see `joined`). It is written anew
-    when a part ends.
+    when a part ends, and when there is something new in the one that is being written.
 
     Parameters
     ----------
@@ -116,6 +116,8 @@ class RolledFile:
             )
         numbers = part_numbers(path)
         self._number = numbers[-1] if numbers else 1
+        self._known: set[str] = set()  # what of this part is joined, and what is not yet
+        self._new: set[str] = set()
         self._part: H5File | None = None  # while there is trouble with the next one
         part = self._part = self._open()
         try:
@@ -129,7 +131,8 @@ class RolledFile:
         self._frames = max([shape[0] for shape, *_ in own.arrays.values()], default=0)
         self._since = _begun(own.begun)
         self.path = part.path
-        if self._parts:
+        self._new.update(own.arrays)
+        if self._parts or self._new:
             self._join()
         self.begin()
 
@@ -171,12 +174,20 @@ class RolledFile:
         number = part.write(frame)
         if number is not None:
             self._frames = max(self._frames, number + 1)
+        if frame.name not in self._known:
+            self._new.add(frame.name)
         return number
 
     def flush(self) -> None:
-        """Commit what was written."""
-        if self._part is not None:
-            self._part.flush()
+        """Commit what was written, and join it where it is the first of its name."""
+        if self._part is None:
+            return
+        self._part.flush()
+        if self._new:
+            try:
+                self._join()
+            except FAILURES as error:
+                raise StoreError(f"{self._whole}: {reason(error)}") from error
 
     def close(self) -> None:
         """Commit, close, and join all parts."""
@@ -204,6 +215,7 @@ class RolledFile:
             self._number += 1
         self._part = self._make(part_name(self._whole, self._number))
         self._frames, self._since = 0, time.time()
+        self._new, self._known = set(), set()
 
     def _finish(self) -> None:
         """Close the part, and join what there is."""
@@ -226,7 +238,13 @@ class RolledFile:
         return joined.look(path)
 
     def _join(self) -> None:
-        joined.write(self._whole, self._parts, self._layout)
+        """Join all parts, and the one that is being written as it will be."""
+        growing = []
+        if self._part is not None:
+            growing = [self._content(self._number)._replace(grows=True)]
+        joined.write(self._whole, [*self._parts, *growing], self._layout)
+        self._known |= self._new
+        self._new = set()
 
 
 def part_name(path: str, number: int) -> str:

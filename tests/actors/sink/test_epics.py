@@ -16,7 +16,7 @@ from camagick.errors import BadOption
 from camagick.sink.epics import Processor
 from tests.servers import ioc as servers
 from tests.servers.fastioc import FastIoc
-from tests.servers.ioc import SoftIoc, ca_env, caget, until
+from tests.servers.ioc import DEADLINE, SoftIoc, ca_env, caget, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,7 +106,7 @@ def test_errors_name_pv_and_value_and_cost_little(
         ) as sink:
             for number in (1, 2):
                 await sink({"gone": 1.5, "x": number, "s": "y" * 60})
-            assert dict(sink.figures()) == {"written": 2, "missed": 6}
+            assert dict(sink.figures()) == {"written": 2, "missed": 6, "disconnects": 0}
             async with asyncio.timeout(0.9):  # it was waited for: that is not done again
                 await sink({"gone": 2.5, "x": 2})
 
@@ -140,6 +140,29 @@ def test_a_pv_that_appears_later_is_written(
     assert caget(ioc.env, "-t", "TEST:x") == "2"
 
 
+def test_what_is_written_meanwhile_waits_for_the_ioc(
+    softioc_c: Start, ca: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    ioc = softioc_c(DB)
+
+    async def run() -> None:
+        async with running(x="TEST:x", n="TEST:n", timeout=DEADLINE) as sink:
+            await sink({"x": 1.0, "n": 1})
+            ioc.kill()
+            waiting = asyncio.get_running_loop().create_task(sink({"x": 2.0, "n": 2}))
+            await asyncio.to_thread(until, lambda: "disconnected" in caplog.text)
+            await asyncio.to_thread(ioc.start)
+            await waiting
+            await asyncio.to_thread(until, lambda: "again" in caplog.text)
+            assert dict(sink.figures()) == {"written": 4, "missed": 0, "disconnects": 2}
+
+    asyncio.run(run())
+    assert caget(ioc.env, "-t", "TEST:x", "TEST:n") == "2\n2"
+    assert [record.message for record in caplog.records] == [
+        f'msg="PV {what}" pv=TEST:x,TEST:n' for what in ("disconnected", "connected again")
+    ]
+
+
 def test_who_does_not_wait_goes_on_at_once(ioc: SoftIoc) -> None:
     async def run() -> None:
         async with (
@@ -171,7 +194,7 @@ def test_who_may_not_write_is_told_so(
         async def run() -> None:
             async with running(x="TEST:x", timeout=20.0) as sink:
                 await sink({"x": 1.5})
-                assert dict(sink.figures()) == {"written": 0, "missed": 1}
+                assert dict(sink.figures()) == {"written": 0, "missed": 1, "disconnects": 0}
 
         try:
             asyncio.run(run())

@@ -58,15 +58,24 @@ def test_the_first_data_set_is_plotted(tmp_path: Any, path: str, entry: str, rol
 
 
 @pytest.mark.skipif(find_spec("silx") is None, reason="silx is not installed")
-def test_silx_agrees(tmp_path: Any) -> None:
-    with sink("hdf5", tmp_path / "x.h5", nexus=1) as node:
-        write(node, image=np.ones((4, 5)))
+@pytest.mark.parametrize("roll", ["", "2"])
+def test_silx_agrees(tmp_path: Any, roll: str) -> None:
+    """While it is written, and afterwards; also of the file that joins others."""
     nxdata: Any = importlib.import_module("silx.io.nxdata")
-    with h5py.File(tmp_path / "x.h5") as file:
-        plot = nxdata.get_default(file, validate=True)
-        assert plot.is_valid
-        assert not plot.issues
-        assert (plot.signal.shape, plot.interpretation) == ((1, 4, 5), "image")
+
+    def look(count: int) -> None:
+        with h5py.File(tmp_path / "x.h5") as file:
+            plot = nxdata.get_default(file, validate=True)
+            assert plot.is_valid
+            assert not plot.issues
+            assert (plot.signal.shape, plot.interpretation) == ((count, 4, 5), "image")
+
+    with sink("hdf5", tmp_path / "x.h5", nexus=1, roll=roll) as node:
+        for count in (1, 2, 3):
+            write(node, image=np.ones((4, 5)))
+            node.commit()
+            look(count)
+    look(3)
 
 
 def test_a_data_set_that_is_replaced(tmp_path: Any) -> None:

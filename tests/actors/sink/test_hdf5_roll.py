@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +67,53 @@ def test_a_number_of_frames(tmp_path: Path) -> None:
         if name.endswith(".h5"):
             (tmp_path / name).rename(tmp_path / "elsewhere" / name)
     assert len(content(tmp_path / "elsewhere")["run.h5"]) == 8
+
+
+#: Prints how many frames of each data set there are, and the first number of the last frame.
+LOOK = """
+import h5py, json, sys, numpy
+with h5py.File(sys.argv[1]) as file:
+    print(json.dumps({name: [len(file[name]), float(numpy.ravel(file[name][-1])[0])]
+                      for name in file if file[name].dtype.kind in "iuf"}))
+"""
+
+
+def looked_at(path: Path) -> Any:
+    """Return what another program sees in a file, in the one call that it opens it for."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, str(path)], capture_output=True, text=True, check=True,
+        timeout=30,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("swmr", [0, 1])
+def test_the_part_that_is_being_written_is_joined(tmp_path: Path, swmr: int) -> None:
+    whole = tmp_path / "run.h5"
+    seen = []
+    with sink("hdf5", whole, roll=3, swmr=swmr, flush=100, stamp=1) as node:
+        for n in range(8):
+            more = {"y": 10.0 * n} if n > 4 else {}
+            write(node, {"timestamp": float(n)}, x=np.full((2, 2), float(n)), **more)
+            node.commit()
+            if n in (1, 4, 5, 7):
+                seen.append(looked_at(whole))
+                assert len(h5ls(whole)) == len(seen[-1])
+    for n, found in zip((1, 4, 5, 7), seen, strict=True):
+        assert found["x"] == [n + 1, n]
+        assert found["x_timestamp"] == [n + 1, n]
+        assert found.get("y", [0, 0]) == ([n - 4, 10.0 * n] if n > 4 else [0, 0])
+    assert looked_at(whole) == {**seen[-1]}
+    with h5py.File(whole) as file:
+        assert file["x"].maxshape == (8, 2, 2)
+
+
+def h5ls(path: Path) -> list[str]:
+    """Return the data sets that an independent reader sees, as far as it is installed."""
+    if shutil.which("h5ls") is None:
+        return list(looked_at(path))
+    done = subprocess.run(["h5ls", str(path)], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
 
 
 def test_a_size(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ pytest.importorskip("p4p")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+    from tests.servers.pva import Pvmonitor
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_values_arrive_with_what_is_known_about_them(env: dict[str, str]) -> Non
     with serving() as post:
         post(
             d=(np.float64(1.5), known), i=(np.int64(-(2**63)), known), u=np.uint64(2**64 - 1),
-            b=np.bool_(True), s="hällo", e=(np.int32(1), {"enum_strings": ("off", "on")}),
+            b=np.bool_(True), s="hällo" * 200, e=(np.int32(1), {"enum_strings": ("off", "on")}),
             a=np.array([1, 65535], np.uint16), texts=np.array(["a", ""]), none=np.empty(0),
             h=np.float16(0.5), raw=b"bytes",
         )  # fmt: skip
@@ -109,7 +110,7 @@ def test_values_arrive_with_what_is_known_about_them(env: dict[str, str]) -> Non
     assert unsigned.split()[-1] == str(2**64 - 1)
     values = [seen[name]["value"] for name in names[1:]]
     assert values == [
-        -(2**63), -1, True, "hällo", {"index": 1, "choices": ["off", "on"]},
+        -(2**63), -1, True, "hällo" * 200, {"index": 1, "choices": ["off", "on"]},
         [1, 65535], ["a", ""], [], 0.5, "bytes",
     ]  # fmt: skip
     assert seen["T:i"]["display"]["units"] == "mm"
@@ -165,12 +166,12 @@ def test_a_pv_follows_the_type_of_its_tag(
 ) -> None:
     with serving() as post:
         post(x=1)
-        with pvmonitor(env, "T:x") as (_, file):
+        with pvmonitor(env, "T:x") as file:
             until(_lines(file, 1), "the first value")
             for value in (2.5, "text", np.arange(3), np.eye(2), object()):
                 post(x=value)
             assert "NTNDArray" in pvget(env, "-v", "T:x")
-            until(lambda: "NTNDArray" in file.read_text(), "the monitor to come back")
+            until(lambda: "NTNDArray" in file.text(), "the monitor to come back")
     assert "PV Access has no type for object" in caplog.text
 
 
@@ -192,7 +193,7 @@ def test_clients_write_only_where_they_may(env: dict[str, str]) -> None:
 def test_what_is_the_same_is_not_sent_again(env: dict[str, str]) -> None:
     with serving(suppress="same", stamp="now") as post:
         post(n=0, x=np.nan)
-        with pvmonitor(env, "T:n", "T:x") as (_, file):
+        with pvmonitor(env, "T:n", "T:x") as file:
             # By lines: seldom pvmonitor forgets the name of a PV before it prints it.
             until(_lines(file, 2), "the first values")
             for number in range(1, 4):
@@ -201,26 +202,26 @@ def test_what_is_the_same_is_not_sent_again(env: dict[str, str]) -> None:
             post(n=3, x=1.0)
             until(_lines(file, 6), "the change")
             post(n=4, x=1.0)
-            until(lambda: " 4 " in file.read_text(), "the last")
-            assert _lines(file, 7)(), file.read_text()
+            until(lambda: " 4 " in file.text(), "the last")
+            assert _lines(file, 7)(), file.text()
 
 
-def _lines(file: Path, count: int) -> Callable[[], bool]:
-    return lambda: file.read_text().count("\n") == count
+def _lines(file: Pvmonitor, count: int) -> Callable[[], bool]:
+    return lambda: file.text().count("\n") == count
 
 
 def test_a_stopped_client_hurts_nobody(env: dict[str, str]) -> None:
     frame = np.zeros((1000, 2000), np.uint16)
     process = psutil.Process()
-    with serving() as post, pvmonitor(env, "T:img") as (stopped, file):
+    with serving() as post, pvmonitor(env, "T:img") as file:
         post(img=frame, n=0)
-        until(lambda: "\n" in file.read_text(), "the first image")
-        stopped.send_signal(signal.SIGSTOP)
+        until(lambda: "\n" in file.text(), "the first image")
+        file.process.send_signal(signal.SIGSTOP)
         post(img=frame, n=0)
         before = process.memory_info().rss
-        with pvmonitor(env, "T:n") as (_, other):
+        with pvmonitor(env, "T:n") as other:
             for number in range(100):  # 400 MB
                 post(img=frame, n=number)
-            until(lambda: "99" in other.read_text(), "the last number")
+            until(lambda: "99" in other.text(), "the last number")
             assert process.memory_info().rss - before < 60e6
-        stopped.send_signal(signal.SIGCONT)
+        file.process.send_signal(signal.SIGCONT)

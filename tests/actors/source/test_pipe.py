@@ -293,6 +293,35 @@ def test_a_sequence_becomes_a_pv(tmp_path):
             running.close()
 
 
+#: Writes frames of 1 MB at 100 MB a second, and says by how much it was held up at the worst.
+STREAM = """
+import sys, time, numpy
+frame, begin, late = numpy.zeros(125_000), time.monotonic(), 0.0
+for n in range(int(sys.argv[1])):
+    frame[0] = n
+    sys.stdout.buffer.write(frame.data)
+    ahead = begin + (n + 1) / 100 - time.monotonic()
+    late = max(late, -ahead)
+    time.sleep(max(0.0, ahead))
+print(late, file=sys.stderr)
+"""
+
+
+@pytest.mark.long
+def test_a_raw_stream_of_100_mb_a_second_keeps_up():
+    seconds = 10
+    program = f"{sys.executable} -m caspy --from-pipe x format=raw dtype=float64 shape=125000"
+    line = f"{sys.executable} -c '{STREAM}' {100 * seconds} | {program} --slice 0 --to-pipe"
+    done = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert [float(text) for text in done.stdout.split()] == list(range(100 * seconds))
+    late = float(done.stderr)
+    print(f"the program in front was held up by {late:.2f} s at the worst")
+    assert late < 2.0, "it waits for caspy to start, and no longer"
+
+
 def test_a_line_of_garbage_ends_a_run_behind_what_came_before():
     done = caspy(*["--from-pipe", "x", "--to-pipe"], input="1\n2\nx\n3\n")
     assert (done.returncode, done.stdout) == (1, "1.0\n2.0\n")

@@ -20,6 +20,7 @@ pytest.importorskip("p4p")
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from camagick.data import Data
 
@@ -217,6 +218,19 @@ def test_a_structure_is_refused_with_its_fields(peer: Peer, word: str, why: str)
     asyncio.run(look())
 
 
+def test_a_long_text_is_whole(peer: Peer) -> None:
+    """A C IOC cuts a string at 39 bytes; no other server has to."""
+    text = "kein bißchen kürzer, " * 1000
+
+    async def look() -> None:
+        async with running("words") as node:
+            [row] = await rows(node, 1)
+        assert row["words"] == text
+
+    peer.tell("scalar", name="words", value=text, code="s")
+    asyncio.run(look())
+
+
 def test_every_update_is_an_iteration(peer: Peer) -> None:
     async def look() -> None:
         peer.tell("burst", name="counter", count=1)
@@ -285,6 +299,45 @@ def test_a_successor_does_not_repeat_the_last_update(peer: Peer) -> None:
             assert (await waiting).attributes("last")["timestamp"] == 78.5
 
     asyncio.run(look())
+
+
+def test_what_waited_in_a_killed_source_is_counted(
+    peer: Peer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The newest is said again by the server, and so it is not lost."""
+
+    left: dict[str, bytes] = {}
+
+    def kept() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    async def look(known: Any, *, killed: bool) -> tuple[list[int], Any, Any]:
+        nonlocal left
+        node = Processor("waited", mode="every")
+        node.placement = Placement(run_dir=str(tmp_path), number=1, incarnation=1 + bool(known))
+        async with asyncio.timeout(DEADLINE):
+            await node.startup()
+            node.recall([known] if known else [])
+            got = [int((await node())["waited"])]
+            if killed:
+                for number in range(1, 9):
+                    peer.tell("scalar", name="waited", value=number, code="l", when=number + 0.5)
+                got += [int((await node())["waited"]) for _ in range(3)]
+                while node._trigger.newest["waited"].value != 8:  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+                left = kept()
+            found = node.remember(), node.figures()["overruns"]
+            await node.shutdown()
+        assert not kept(), "who ends by itself leaves nothing"
+        return got, *found
+
+    peer.tell("scalar", name="waited", value=0, code="l", when=0.5)
+    got, known, lost = asyncio.run(look(None, killed=True))
+    assert (got, lost) == ([0, 1, 2, 3], 0)
+    for name, content in left.items():  # as a kill leaves it
+        (tmp_path / name).write_bytes(content)
+    assert asyncio.run(look(known, killed=False))[::2] == ([8], 4)
+    assert 'had not yet handed on is lost" overruns=4' in caplog.text
 
 
 def test_a_pv_that_is_not_there_is_named(caplog: pytest.LogCaptureFixture) -> None:
