@@ -4,8 +4,8 @@
 
 Hosts are network namespaces on a bridge (`tests/servers/hosts.py`: as root, with an sshd). Frames
 of float64 go from one to the next, and the last process prints a line for each. All peers run in
-the same namespaces, in turn with ours. There is no wire: the limit is what the kernel copies, and all
-hosts share the cores, so a hop costs here what it costs on both machines together.
+the same namespaces, in turn with ours. There is no wire: the limit is what the kernel copies, and
+all hosts share the cores, so a hop costs here what it costs on both machines together.
 """
 
 from __future__ import annotations
