@@ -72,6 +72,8 @@ class Links:
 
     def __init__(self, port: Port, wiring: Wiring) -> None:
         self._port, self._wiring = port, wiring
+        self._inputs: dict[int, Any] = {}
+        self._peers: dict[int, Peer] = {}
         self._backs: dict[int, Outlet] = {}
         self._loops: dict[int, Outlet] = {}
         self._early: list[ToProducer | ToLoop] = []
@@ -135,6 +137,7 @@ class Links:
                 peer.data, multicast=peer.multicast, identity=own, key=key
             )
             sockets[socket] = producer
+            self._inputs[producer], self._peers[producer] = socket, peer
             self._backs[producer] = self._port.connect_push(peer.back, key=key)
         for head in heads:
             loop = peers[head].far if head in wiring.far else peers[head].loop
@@ -144,6 +147,14 @@ class Links:
         for effect in early:
             self.send(effect)
         return sockets
+
+    def follow(self, actors: Any, renewed: Container[int]) -> None:
+        """Go to where restarted producers are now, who may have come back on another host."""
+        for producer, socket in self._inputs.items():
+            if producer in renewed and self._peers[producer] != (peer := _peer(actors, producer)):
+                old, self._peers[producer] = self._peers[producer], peer
+                self._port.move(socket, old.data, peer.data)
+                self._port.move(self._backs[producer].socket, old.back, peer.back)
 
     def send(self, effect: ToConsumers | ToProducer | ToLoop | Anew) -> None:
         """Send, now or when it is possible; messages to consumers with the next `let_go`."""

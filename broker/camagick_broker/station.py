@@ -355,6 +355,7 @@ class Station:
         if not self._links.connected:
             self._connect(actors)
         elif renewed:
+            self._links.follow(actors, renewed)
             for producer in renewed & self._protocol.inputs.keys():
                 self._protocol.greet_one(producer)
             self._protocol.repeat()

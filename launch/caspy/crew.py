@@ -49,6 +49,24 @@ class Post(NamedTuple):
 ALONE = Post()
 
 
+class Beginning(NamedTuple):
+    """Where the actors of a host begin.
+
+    Attributes
+    ----------
+    incarnation
+        Of the first processes: 1, or more than any had on a host that was lost.
+    rows
+        By the number of an actor: the iteration that it begins with.
+    """
+
+    incarnation: int = 1
+    rows: Mapping[int, int] = MappingProxyType({})
+
+
+FIRST = Beginning()
+
+
 class Crew:
     """Knows the work of every actor.
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from camagick.actor.failures import FAILED, OUTSIDE, RESTART
 from camagick.actor.host import NOT_STARTED, SOCKETS_FAILED
 from caspy import helpers
-from caspy.crew import ALONE, Crew
+from caspy.crew import ALONE, FIRST, Crew
 from caspy.drain import Drain
+from caspy.errors import PlanError
 from caspy.hosts.outpost import Outposts
 from caspy.placement import HOME
 from caspy.policy import SPAN_S, Deaths, Policy
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from camagick_broker.running import Card
-    from caspy.crew import Post
+    from caspy.crew import Beginning, Post
     from caspy.hosts.channel import Channel
     from caspy.plan import Plan
     from caspy.watchers import Watcher
@@ -50,6 +51,8 @@ class Supervisor:
         This host, among several.
     outposts
         The other ones.
+    begin
+        Where its actors begin.
 
     Attributes
     ----------
@@ -63,7 +66,7 @@ class Supervisor:
 
     def __init__(
         self, plan: Plan, folder: Path, policy: Policy | None = None, post: Post = ALONE,
-        outposts: Outposts | None = None,
+        outposts: Outposts | None = None, begin: Beginning = FIRST,
     ) -> None:  # fmt: skip
         self.plan = self._plan = plan
         self._folder = str(folder)
@@ -72,6 +75,10 @@ class Supervisor:
         self._poll = select.epoll()
         self._crew = Crew(plan, self._folder, self._policy.on_error, post)
         self.ledger = self._crew.ledger
+        self._first = begin.incarnation
+        for number, seq in begin.rows.items():
+            row = self.ledger[number]
+            row.low = row.made = row.begun = seq
         self._post, self._outposts = post, outposts or Outposts()
         self.report: Channel | None = None
         self._deaths = Deaths(self._policy.restart)
@@ -93,7 +100,7 @@ class Supervisor:
         for service in self._plan.services(self._post.host):
             self._start_helper(service)
         for number in self._crew.numbers:
-            self._start_actor(number, 1)
+            self._start_actor(number, self._first)
 
     def accompany(self, watcher: Watcher, card: Card) -> None:
         """Fork, before `start`, a process that looks at the run; its end is not that of the run."""
@@ -167,6 +174,8 @@ class Supervisor:
                 for child in self._of("link"):
                     child.signal(signal.SIGKILL)
         self._poll.close()
+        for line in self._outposts.account(self.plan, self.ledger):
+            log.error(line)
         self._crew.close()
         self._outposts.close()
 
@@ -216,6 +225,8 @@ class Supervisor:
         code = child.reap()
         self._drain.stir(time.monotonic())
         if self._cut_at is not None:
+            if child.kind == "link":
+                self._outposts.named(child.name).ended = True
             return
         if child.kind == "actor":
             self._actor_ended(child, code)
@@ -245,10 +256,36 @@ class Supervisor:
             return
         outpost = self._outposts.named(child.name)
         self._poll.unregister(outpost.fileno())
-        ended, why = outpost.ended, outpost.lost(code)
-        if not ended:
-            log.error('msg="a host is lost: %s" host=%s', why, outpost.alias)
+        if outpost.ended:
+            return
+        why, now = outpost.why(code), time.monotonic()
+        if outpost.is_repeatable and self._deaths.note(child.name, now) is not None:
+            wait_s = outpost.fence_s(code)
+            log.warning(
+                'msg="a host is lost: %s; its actors are started again in %.0f s" host=%s', why,
+                wait_s, outpost.alias,
+            )  # fmt: skip
+            self._due[child.name] = (now + wait_s, 0)
+            return
+        outpost.ended = outpost.is_lost = True
+        log.error('msg="a host is lost: %s" host=%s', why, outpost.alias)
+        self._fail(cut=True)
+
+    def _renew(self, name: str) -> None:
+        """Have an agent again for a host that was lost, there or on another one."""
+        try:
+            outpost = self._outposts.renew(name, self.ledger)
+        except PlanError as error:
+            log.error('msg="%s"', error)  # noqa: TRY400 - there is nobody to raise it to
+            lost = self._outposts.named(name)
+            lost.ended = lost.is_lost = True
             self._fail(cut=True)
+            return
+        log.warning('msg="the actors of a lost host are started again" host=%s', outpost.alias)
+        self.keep(outpost.start(self, self._folder, self._outposts))
+        self._poll.register(outpost.fileno(), select.EPOLLIN)
+        if self._drain.begun:
+            outpost.tell("drain")
 
     def _fail(self, *, cut: bool) -> None:
         """End the run, which has failed: at once, or when what is under way is done."""
@@ -269,7 +306,7 @@ class Supervisor:
             self._fail(cut=False)
         elif row.over:
             log.debug('msg="%s, after all was done" actor=%s', _what(code), child.name)
-        elif code == NOT_STARTED and child.incarnation == 1:  # it has said why
+        elif code == NOT_STARTED and child.incarnation == self._first:  # it has said why
             self._fail(cut=True)
         else:
             self._start_again(child, code)
@@ -324,6 +361,8 @@ class Supervisor:
                 del self._due[who]
                 if isinstance(who, int):
                     self._start_actor(who, incarnation)
+                elif who.startswith("@"):
+                    self._renew(who)
                 else:
                     self._start_helper(who, incarnation)
         if self._watchdog is not None:

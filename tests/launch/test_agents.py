@@ -119,11 +119,16 @@ def test_a_failure_elsewhere_ends_the_run(hosts: str, tmp_path: Path) -> None:
 def test_a_killed_agent_ends_the_run_and_says_so(hosts: str) -> None:
     with Run("-hosts", hosts, *LINE) as run:
         wait_for(lambda: "\n50.0\t" in run.out, "rows")
-        agent = processes(run, "-agent")[0]
+        agent = processes(run, "/scratch.1")[0].parent()
         agent.kill()
         assert run.wait() == 1
         assert exact(run.out)
         assert "a host is lost" in run.log
+        match = re.search(r"at least (\d+) iterations, (\d+) are safe .* (\d+) are lost", run.log)
+        assert match is not None, run.log
+        made, safe, lost = map(int, match.groups())
+        assert safe == len(rows(run.out))
+        assert lost == made - safe
         assert "Traceback" not in run.log
 
 
@@ -181,3 +186,19 @@ def test_no_secret_can_be_seen(hosts: str) -> None:
             assert not any(len(word) == 40 for word in shown.split())
         run.process.send_signal(signal.SIGINT)
         assert run.wait() == 0
+
+
+def test_what_is_repeatable_is_started_again_on_the_next_host(hosts: str) -> None:
+    """Pipes lose nothing with their host: what they had under way is kept before and behind."""
+    line = [word.replace("@b", "@b|a") for word in LINE]
+    with Run("-hosts", hosts, *line) as run:
+        for alias in "b", "a":
+            wait_for(lambda: "\n50.0\t" in run.out, "rows")
+            link = processes(run, f"/@{alias}")[-1]
+            before = len(run.out)
+            link.kill()
+            wait_for(lambda before=before: len(run.out) > before + 300, "rows after a kill")
+        run.process.send_signal(signal.SIGINT)
+        assert run.wait() == 0
+        assert exact(run.out)
+        assert "its actors are started again" in run.log

@@ -95,7 +95,7 @@ def _run(channel: Channel, told: dict[str, Any]) -> int:
     clean_up()
     allow_open_files(plan, post.host)
     with bus_folder(told["folder"]) as folder:
-        supervisor = Supervisor(plan, folder, policy, post)
+        supervisor = Supervisor(plan, folder, policy, post, begin=order.beginning(told))
         try:
             with _gate(supervisor, channel, str(folder), told) as inside:
                 inside.send("ready")

@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,8 @@ from caspy.hosts.switch import Switch
 from caspy.process import HELD
 
 if TYPE_CHECKING:
+    import subprocess
+
     from camagick_broker.port import Outlet
 
 _FAREWELL_S = 4.0

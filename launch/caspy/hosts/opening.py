@@ -15,7 +15,7 @@ from camagick import __version__
 from camagick_broker.keys import Keys, fresh
 from camagick_broker.network import Network
 from camagick_broker.wire import VERSION
-from caspy.crew import ALONE, Post
+from caspy.crew import ALONE, FIRST, Beginning, Post
 from caspy.errors import PlanError
 from caspy.hosts import engine
 from caspy.hosts.channel import Channel, ChannelError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator, Mapping
 
+    from camagick_broker.ledger import Ledger
     from caspy.hostsfile import Host
     from caspy.plan import Plan
     from caspy.policy import Policy
@@ -41,6 +42,8 @@ _LOOKS_AT_THE_CLOCK = 7
 #: Clocks further apart than this are worth a word.
 _NOTABLE_NS = 50_000_000
 PATIENCE_S = 60.0
+#: No actor is started so often on one host.
+_LIVES = 1000
 
 
 @dataclass(frozen=True)
@@ -133,12 +136,16 @@ def opened(plan: Plan, places: Places, policy: Policy) -> Iterator[tuple[Post, O
         home = _home(agents, places)
         keys = {actor.number: fresh() for actor in plan.actors}
         post = Post(HOME, _networks(plan, HOME, home, keys, _found(plan, HOME, home, places)))
-        outposts = Outposts([_instruct(agent, plan, keys, places, policy) for agent in agents])
+        instructed = [_instruct(agent, plan, keys, places, policy) for agent in agents]
     except BaseException:
         for agent in agents:
             Outpost(agent.host, agent.known.alias, agent.process, agent.channel, 0.0).close()
         raise
-    yield post, outposts
+
+    def again(lost: Outpost, times: int, ledger: Ledger) -> Outpost:
+        return _renewed(lost, times, ledger, plan, keys, places, policy)
+
+    yield post, Outposts(instructed, again)
 
 
 def _agree(agent: _Agent) -> None:
@@ -227,8 +234,9 @@ def _networks(
 
 
 def _instruct(
-    agent: _Agent, plan: Plan, keys: Mapping[int, Keys], places: Places, policy: Policy
-) -> Outpost:
+    agent: _Agent, plan: Plan, keys: Mapping[int, Keys], places: Places, policy: Policy,
+    begin: Beginning = FIRST,
+) -> Outpost:  # fmt: skip
     """Give an agent its order, and wait until it has understood."""
     count = sum(map(len, needed(plan, agent.host).values()))
     answer = agent.ask(
@@ -237,7 +245,46 @@ def _instruct(
     networks = _networks(plan, agent.host, agent.address, keys, list(answer["ports"]))
     post = Post(agent.host, networks, agent.ahead_ns)
     agent.ask(
-        "ready", _READY_S, **order(plan, agent.host, post, policy), cwd=os.getcwd(),
+        "ready", _READY_S, **order(plan, agent.host, post, policy, begin), cwd=os.getcwd(),
         folder=f"{plan.bus[:24]}.{agent.process.pid}", patience=places.patience_s,
     )  # fmt: skip
-    return Outpost(agent.host, agent.known.alias, agent.process, agent.channel, places.patience_s)
+    actors = [actor for actor in plan.actors if actor.host == agent.host]
+    return Outpost(
+        agent.host, agent.known.alias, agent.process, agent.channel, places.patience_s, actors
+    )
+
+
+def _renewed(
+    lost: Outpost, times: int, ledger: Ledger, plan: Plan, keys: Mapping[int, Keys],
+    places: Places, policy: Policy,
+) -> Outpost:  # fmt: skip
+    """Return an agent in the place of a lost one: on the next host that it may be on."""
+    choice = lost.host.split("|")
+    first = choice.index(lost.alias) if lost.alias in choice else 0
+    begin = Beginning(times * _LIVES + 1, _beginnings(plan, lost.host, ledger))
+    problem = PlanError(f"@{lost.host}: nowhere to go")
+    for alias in choice[first + 1 :] + choice[: first + 1]:
+        agent = None
+        try:
+            agent = _Agent(lost.host, places.hosts.get(alias), places)
+            _agree(agent)
+            return _instruct(agent, plan, keys, places, policy, begin)
+        except PlanError as error:
+            problem = error
+            if agent is not None:
+                Outpost(lost.host, alias, agent.process, agent.channel, 0.0).close()
+    raise problem
+
+
+def _beginnings(plan: Plan, host: str, ledger: Ledger) -> dict[int, int]:
+    """Return with which iteration each actor of a lost host begins anew.
+
+    Its producers keep what has not ended behind it: from there on all can be made again. What they
+    noted of that last is known, since nothing of the lost host can reach them any more.
+    """
+    found: dict[int, int] = {}
+    for actor in plan.actors:  # producers stand before their consumers
+        if actor.host == host:
+            lows = (found.get(one, ledger[one].low) for one in actor.inputs)
+            found[actor.number] = max(lows, default=0)
+    return found

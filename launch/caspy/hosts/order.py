@@ -16,6 +16,7 @@ from camagick.walk import is_alone, leaves
 from camagick_broker.keys import Keys
 from camagick_broker.network import Network
 from caspy.build import build
+from caspy.crew import FIRST, Beginning
 from caspy.errors import PlanError
 from caspy.layout import Actor
 from caspy.placement import Relay
@@ -33,7 +34,9 @@ _OF_PIPE = ("heads", "gates", "terminals", "lockstep", "why")
 _OF_PLAN = ("bus", "run", "window", "count", "fitted", "least")
 
 
-def order(plan: Plan, host: str, post: Post, policy: Policy) -> dict[str, Any]:
+def order(
+    plan: Plan, host: str, post: Post, policy: Policy, begin: Beginning = FIRST
+) -> dict[str, Any]:
     """Return what one host has to know of a run."""
     return {
         **{name: getattr(plan, name) for name in _OF_PLAN},
@@ -44,6 +47,7 @@ def order(plan: Plan, host: str, post: Post, policy: Policy) -> dict[str, Any]:
             for number, network in post.networks.items()
         },
         "policy": asdict(policy),
+        "begin": [begin.incarnation, dict(begin.rows)],
         "pipes": [
             {
                 **{name: getattr(pipe, name) for name in _OF_PIPE},
@@ -66,6 +70,11 @@ def networks(told: Mapping[str, Any]) -> dict[int, Network]:
         )
         for number, one in told["networks"].items()
     }
+
+
+def beginning(told: Mapping[str, Any]) -> Beginning:
+    """Return where the actors of the host begin."""
+    return Beginning(*told["begin"])
 
 
 def carry_out(told: Mapping[str, Any]) -> tuple[Plan, Policy]:

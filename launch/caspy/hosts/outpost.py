@@ -10,16 +10,23 @@ import socket
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from caspy.errors import PlanError
 from caspy.hosts.channel import Channel
 from caspy.hosts.switch import SILENT
 from caspy.process import Child, fork
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from camagick_broker.ledger import Ledger
+    from caspy.layout import Actor
+    from caspy.plan import Plan
     from caspy.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
+
+#: How long an agent may need to end its actors when its channel has.
+_CUT_S = 6.0
 
 
 class Outpost:
@@ -40,16 +47,27 @@ class Outpost:
 
     Attributes
     ----------
+    actors
+        Those that run there.
+
+    Attributes
+    ----------
     ended
         All its actors have ended.
+    is_lost
+        Some had not, and nobody took their place.
+    is_repeatable
+        They can be started again elsewhere: none of them knows what nobody else does.
     """
 
     def __init__(
         self, host: str, alias: str, agent: subprocess.Popen[bytes], channel: Channel,
-        patience_s: float,
+        patience_s: float, actors: Iterable[Actor] = (),
     ) -> None:  # fmt: skip
+        self._actors = list(actors)
+        self.is_repeatable = all(actor.node.repeatable for actor in self._actors)
         self.host, self.alias = host, alias
-        self.ended = False
+        self.ended = self.is_lost = False
         self._agent, self._channel, self._patience_s = agent, channel, patience_s
         self._inside: Channel | None = None
 
@@ -77,7 +95,12 @@ class Outpost:
         theirs.close()
         self.let_go()
         self._inside = _own(ours)
-        return Child(f"@{self.alias}", pid, "link")
+        return Child(self.name, pid, "link")
+
+    @property
+    def name(self) -> str:
+        """What the supervisor calls it."""
+        return f"@{self.host}"
 
     def let_go(self) -> None:
         """Leave the channel to another process."""
@@ -102,9 +125,16 @@ class Outpost:
             self.ended = self.ended or message["op"] == "ended"
         return messages
 
-    def lost(self, code: int) -> str:
+    def fence_s(self, code: int) -> float:
+        """Return when the last of its actors has ended for sure, though nobody can see it.
+
+        An agent whose channel has ended cuts its actors, and kills those that do not end; one that
+        cannot be reached does so when it has heard nothing for as long as it may be silent itself.
+        """
+        return _CUT_S + (self._patience_s if code == SILENT else 0.0)
+
+    def why(self, code: int) -> str:
         """Say what it means that the link has ended."""
-        self.ended = True
         if code == SILENT:
             return f"nothing was heard of it for {self._patience_s:g} s (-patience)"
         return "its agent, or the connection to it, has ended"
@@ -130,10 +160,22 @@ def _own(end: socket.socket) -> Channel:
 
 
 class Outposts:
-    """All of them."""
+    """All of them.
 
-    def __init__(self, outposts: list[Outpost] | None = None) -> None:
+    Parameters
+    ----------
+    outposts
+        Those there are.
+    again
+        Given one that was lost, how often that has happened, and the ledger, makes another.
+    """
+
+    def __init__(
+        self, outposts: list[Outpost] | None = None,
+        again: Callable[[Outpost, int, Ledger], Outpost] | None = None,
+    ) -> None:  # fmt: skip
         self._all = outposts or []
+        self._again, self._times = again, 0
 
     def __iter__(self) -> Iterator[Outpost]:
         return iter(self._all)
@@ -141,7 +183,7 @@ class Outposts:
     @property
     def left(self) -> list[str]:
         """Names of those whose actors have not all ended."""
-        return [f"@{one.alias}" for one in self._all if not one.ended]
+        return [one.name for one in self._all if not one.ended]
 
     def tell(self, op: str) -> None:
         """Tell all agents something."""
@@ -150,11 +192,44 @@ class Outposts:
 
     def named(self, name: str) -> Outpost:
         """Return the one whose link is called so."""
-        return next(one for one in self._all if f"@{one.alias}" == name)
+        return next(one for one in self._all if one.name == name)
+
+    def renew(self, name: str, ledger: Ledger) -> Outpost:
+        """Have another agent in the place of one that was lost; return it.
+
+        Raises
+        ------
+        PlanError
+            Where none can be had.
+        """
+        lost = self.named(name)
+        lost.close()
+        self._times += 1
+        if self._again is None:
+            raise PlanError(f"nobody knows how to start {name} again")
+        made = self._again(lost, self._times, ledger)
+        self._all[self._all.index(lost)] = made
+        return made
 
     def at(self, handle: int) -> Outpost | None:
         """Return the one that an open file belongs to."""
         return next((one for one in self._all if one.fileno() == handle), None)
+
+    def account(self, plan: Plan, ledger: Ledger) -> Iterator[str]:
+        """Say, for each source on a host that was lost, what of its data nobody else has.
+
+        What it had made is known up to a moment (0.1 s) before nothing was heard any more.
+        """
+        lost = {outpost.host for outpost in self._all if outpost.is_lost}
+        for pipe in plan.pipes:
+            safe = min(ledger[number].low for number in pipe.terminals)
+            for actor in pipe.actors:
+                if actor.host in lost and not actor.inputs:
+                    made = max(ledger[one.number].made for one in pipe.actors)
+                    yield (
+                        f'msg="of at least {made} iterations, {safe} are safe in all sinks, and'
+                        f' {made - safe} are lost" source={actor.name} host={actor.host}'
+                    )
 
     def close(self) -> None:
         """Let go of all of them."""
