@@ -2,7 +2,8 @@
 
 A name in a folder can be opened by every program of its user, and a second PULL at a PUSH takes
 every other message away. So the kernel is asked who has come: it knows the process at the other end
-of a unix socket, and nobody can pretend to be another.
+of a unix socket, and nobody can pretend to be another. Over a network it is keys that say who
+somebody is.
 """
 
 from __future__ import annotations
@@ -12,9 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from camagick_broker.errors import RemoteProtocolError
+from camagick_broker.keys import key_id
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from camagick_broker.refusals import Refusals
+
+#: Of a peer that was hung up on, or hung up, before it had said who it is.
+NO_KEY = "no key was shown: noise, a plain peer, a port scan, or a cut connection"
 
 
 class Doorman:
@@ -47,6 +54,32 @@ class Doorman:
         self._refusals.note(f"connections to {place}", error)
         return False
 
+    def recognises(
+        self, place: str, peer: str, key: bytes, admitted: Mapping[bytes, str]
+    ) -> str | None:
+        """Return whose key this is; None if nobody with it may connect.
+
+        Parameters
+        ----------
+        place, peer
+            See `admits`.
+        key
+            The public key that the peer has shown, and proved to be its own.
+        admitted
+            Public keys of those who may connect, and who that is.
+        """
+        who = admitted.get(key)
+        if not who:
+            self.refuse(place, f"unknown key: {key_id(key)}", peer)
+            return None
+        return who
+
+    def refuse(self, place: str, reason: str, peer: str) -> None:
+        """Note that a peer from another host was turned away; log it once per peer and kind."""
+        peer = peer or "an address that has gone"
+        error = RemoteProtocolError(reason)
+        self._refusals.note(f"connections to {place}", error, peer, once_for=peer)
+
     def heard_noise(self, place: str) -> None:
         """Note that somebody has come who does not speak ZeroMQ."""
         error = RemoteProtocolError("not ZeroMQ: what a peer said first")
@@ -76,6 +109,10 @@ class Visits:
         """Note that the next to go has left by himself, or that the doorman knows of him."""
         self._excused += 1
 
+    def forget(self, handle: int) -> None:
+        """Note that somebody has gone of whom all is known."""
+        self._came.pop(handle, None)
+
     def went(self, handle: int) -> bool:
         """Tell whether whoever is gone was hung up on."""
         came = self._came.pop(handle, -1)
@@ -85,12 +122,53 @@ class Visits:
         return came == self._succeeded
 
 
+class Callers:
+    """Finds in what a socket with a lock reports who was hung up on, and why.
+
+    ZeroMQ reports on one after the other: what has failed is said right before its end. Who has
+    failed without a word of that has not even greeted, see `Visits`.
+    """
+
+    def __init__(self) -> None:
+        self._visits = Visits()
+        self._names: dict[int, str] = {}
+        self._reason = ""
+
+    def came(self, handle: int, name: str) -> None:
+        """Note that somebody has connected, and from where."""
+        self._visits.came(handle)
+        self._names[handle] = name
+
+    def succeeded(self) -> None:
+        """Note that somebody's handshake has succeeded."""
+        self._visits.succeeded()
+
+    def excused(self) -> None:
+        """Note that the doorman has refused somebody: it is counted already."""
+        self._visits.excused()
+
+    def failed(self, reason: str) -> None:
+        """Note why the next to go is hung up on."""
+        self._reason = reason
+
+    def went(self, handle: int) -> tuple[str, str] | None:
+        """Return why somebody was hung up on, and where he came from; None if he was not."""
+        name, reason, self._reason = self._names.pop(handle, ""), self._reason, ""
+        if reason:
+            self._visits.forget(handle)
+            return reason, name
+        return (NO_KEY, name) if self._visits.went(handle) else None
+
+
 def pid_of(peer: str) -> int:
     """Return the process at the other end of a unix socket; 0 where it cannot be known.
 
-    `peer` ends in ``:UID:GID:PID``, as the kernel said when it connected.
+    `peer` is ``HOST:UID:GID:PID``, as the kernel said when it connected. An address of IPv6 may
+    look like that at its end; it has more colons.
     """
     parts = peer.rsplit(":", 3)
+    if ":" in parts[0]:
+        return 0
     if len(parts) == 4 and all(part.isdecimal() for part in parts[1:]):
         return int(parts[3])
     return 0

@@ -51,7 +51,7 @@ class Lock(NamedTuple):
         The keys of whoever binds.
     admitted
         Public keys of those who may connect, and who that is: for the log, and for whoever asks
-        `camagick_broker.port.sender_name`. It is looked at when somebody connects, so it may change.
+        `camagick_broker.port.sender_name`. It is looked at when somebody connects: it may change.
     """
 
     own: Keys
@@ -104,7 +104,7 @@ def key_id(public: bytes) -> str:
 def keep_secrets() -> None:
     """Let no core file be written of this process, and no other program of its user look into it.
 
-    For processes that hold secrets. Its user's other programs cannot attach a debugger to it either.
+    For processes that hold secrets. No debugger can be attached to them either.
     """
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))

@@ -1,18 +1,20 @@
-"""Sockets: the only file that knows ZeroMQ.
+"""Sockets: with `camagick_broker.door`, the only file that has any.
 
 Socket options follow from measurements, not from taste: high-water marks are off, because the
 window bounds what is under way and a finite mark makes XPUB lose silently; `IMMEDIATE` keeps
 messages from queueing for a peer that is gone; what is queued at close is kept by retention.
 
-Who connects to a bound socket is shown to a `Doorman` first, by ZeroMQ's own protocol for that
-(ZAP, RFC 27): nobody else can take messages from a PUSH, or let them pile up.
+Who connects to a bound socket is shown to a `Doorman` first, see `camagick_broker.door`: nobody
+else can take messages from a PUSH, or let them pile up. On ipc he knows the process that has come.
+On tcp a `Lock` says which keys may come in, and what travels is encrypted (CURVE); without keys, a
+socket can be bound and connected on this host only, unless the port was made `insecure`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import struct
 import threading
 import time
 from collections import deque
@@ -20,7 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from camagick_broker.admission import Visits
+from camagick_broker.door import Door
+from camagick_broker.endpoints import candidates, is_ipv6, stays_here
+from camagick_broker.errors import AddressError
 from camagick_broker.subscriptions import TOPIC
 from camagick_broker.wire import MAX_FRAME_BYTES
 
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from camagick_broker.admission import Doorman
+    from camagick_broker.keys import Key, Lock
 
 _SMALL_BYTES = 262144  # below this, copying is cheaper than keeping track of a buffer
 _LINGER_MS = 500
@@ -41,12 +46,6 @@ _BACK_BYTES = 1 << 20
 #: A peer that says nothing for so long is gone; one that stopped is found again by reconnecting.
 _SILENCE_S = float(os.environ.get("CASPY_HEARTBEAT_S", "10"))
 _HANDSHAKE_MS = 10000
-_MONITORED = struct.Struct("=HI")  # number and value of an event
-_ZAP = "inproc://zeromq.zap.01"
-_EVENTS = (
-    zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
-    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-)  # fmt: skip
 
 
 class Outlet:
@@ -56,10 +55,16 @@ class Outlet:
     ----------
     socket
         A bound or connected PUSH, XPUB or DEALER.
+
+    Attributes
+    ----------
+    endpoint
+        Where it is really bound, see `endpoint_of`.
     """
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self.socket = socket
+        self.endpoint = endpoint_of(socket)
         self.waiting: deque[list[Any]] = deque()
 
     def send(self, frames: list[Any]) -> None:
@@ -87,16 +92,25 @@ class Outlet:
 class Port:
     """All sockets of one process, for one thread.
 
-    Addresses of sockets are ``ipc://`` or ``tcp://``; a path that is too long or not writable
-    raises `OSError` with the path in it.
+    Addresses of sockets are ``ipc://`` or ``tcp://``, see `camagick_broker.endpoints`; a path that
+    is too long or not writable, or a port that is taken, raises `OSError` with the address in it,
+    and one that would be open to strangers `AddressError`. Locks and keys are for tcp; on ipc they
+    are ignored.
 
     Parameters
     ----------
     doorman
         Decides who may connect to what is bound here; None lets everybody in.
+    insecure
+        Lets sockets without keys bind and connect to other addresses than those of this host.
+
+    Attributes
+    ----------
+    refused_by
+        Addresses that refuse our key at present, and why.
     """
 
-    def __init__(self, doorman: Doorman | None = None) -> None:
+    def __init__(self, doorman: Doorman | None = None, *, insecure: bool = False) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
         self._outlets: list[Outlet] = []
@@ -104,14 +118,9 @@ class Port:
         self._closed = False
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poller.register(self._bell, zmq.POLLIN)
-        self._doorman = doorman
-        self._monitors: dict[zmq.Socket[bytes], tuple[str, Visits]] = {}
-        self._door: zmq.Socket[bytes] | None = None
-        if doorman is not None:
-            self._door = self._context.socket(zmq.REP)
-            self._door.linger = 0
-            self._door.bind(_ZAP)
-            self._poller.register(self._door, zmq.POLLIN)
+        self._insecure = insecure
+        self._door = Door(self._context, self._poller, doorman)
+        self.refused_by = self._door.refused_by
 
     def ring(self) -> None:
         """Make `wait` return; any thread and any signal handler may call it, at any time."""
@@ -124,7 +133,7 @@ class Port:
         for outlet in self._outlets:
             if outlet.waiting:
                 self._poller.register(outlet.socket, zmq.POLLOUT | self._reads(outlet))
-        events = self._poller.poll(timeout_ms)
+        events = self._poller.poll(self._door.patience_ms(timeout_ms))
         for outlet in self._outlets:
             if outlet.waiting:
                 outlet.flush()
@@ -135,7 +144,7 @@ class Port:
             readable.remove(self._bell)
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._bell)
-        return [source for source in readable if not self._answers_door(source)]
+        return [source for source in readable if not self._door.opens_for(source)]
 
     def watch(self, handle: int, *, reads: bool = True, writes: bool = False) -> None:
         """Let `wait` return, and name, an open file that can be read, or written, or has ended."""
@@ -145,6 +154,7 @@ class Port:
     def move(self, socket: zmq.Socket[bytes], old: str, new: str) -> None:
         """Connect a socket to another address than the one that it was connected to."""
         if old != new:
+            self._door.forgive(socket)
             with contextlib.suppress(zmq.ZMQError):
                 socket.disconnect(old)
             socket.connect(new)
@@ -163,7 +173,7 @@ class Port:
                     outlet.socket.poll(min(20, int(left * 1000) + 1), zmq.POLLOUT)
         return True
 
-    def bind_data(self, address: str, consumers: int, lock=None) -> Outlet:
+    def bind_data(self, address: str, consumers: int, lock: Lock | None = None) -> Outlet:
         """PUSH for one consumer, XPUB for several."""
         socket = self._socket(zmq.PUSH if consumers == 1 else zmq.XPUB)
         socket.linger = 0  # what matters is retained
@@ -171,21 +181,21 @@ class Port:
         if consumers > 1:
             socket.setsockopt(zmq.XPUB_VERBOSER, 1)
             socket.setsockopt(zmq.XPUB_NODROP, 1)
-        self._guard(socket, "data", lock)
-        _bind(socket, address)
+        self._bind(socket, address, "data", lock)
         return self._outlet(socket, reads=consumers > 1)
 
-    def bind_pull(self, address: str, place: str = "back", lock=None) -> zmq.Socket[bytes]:
+    def bind_pull(
+        self, address: str, place: str = "back", lock: Lock | None = None
+    ) -> zmq.Socket[bytes]:
         """Return a PULL that many may connect to; `place` is what the log calls it."""
         socket = self._socket(zmq.PULL)
         socket.maxmsgsize = _BACK_BYTES
-        self._guard(socket, place, lock)
-        _bind(socket, address)
+        self._bind(socket, address, place, lock)
         self._poller.register(socket, zmq.POLLIN)
         return socket
 
     def connect_data(
-        self, address: str, *, multicast: bool, identity: bytes, key=None
+        self, address: str, *, multicast: bool, identity: bytes, key: Key | None = None
     ) -> zmq.Socket[bytes]:
         """Return a PULL or a SUB that takes a producer's output.
 
@@ -199,43 +209,37 @@ class Port:
         if multicast:
             socket.setsockopt(zmq.SUBSCRIBE, TOPIC)
             socket.setsockopt(zmq.SUBSCRIBE, identity)
-        if key:
-            socket.curve_secretkey = key.own.secret
-            socket.curve_publickey = key.own.public
-            socket.curve_serverkey = key.server
-        socket.connect(address)
+        self._connect(socket, address, key)
         self._poller.register(socket, zmq.POLLIN)
         return socket
 
-    def connect_push(self, address: str, key=None) -> Outlet:
+    def connect_push(self, address: str, key: Key | None = None) -> Outlet:
         """Return a PUSH whose messages wait here until the peer is there."""
         socket = self._socket(zmq.PUSH)
-        if key:
-            socket.curve_secretkey = key.own.secret
-            socket.curve_publickey = key.own.public
-            socket.curve_serverkey = key.server
-        socket.connect(address)
+        self._connect(socket, address, key)
         return self._outlet(socket, reads=False)
 
-    def connect_dealer(self, address: str, identity: bytes) -> Outlet:
+    def connect_dealer(self, address: str, identity: bytes, key: Key | None = None) -> Outlet:
         """Return a DEALER, to talk with the broker."""
         socket = self._socket(zmq.DEALER)
         socket.immediate = False  # the broker may come later, and come back
         socket.sndhwm, socket.maxmsgsize = _CONTROL_MESSAGES, _CONTROL_BYTES
         socket.setsockopt(zmq.IDENTITY, identity)
-        socket.connect(address)
+        self._connect(socket, address, key)
         return self._outlet(socket, reads=True)
 
-    def bind_router(self, address: str) -> Outlet:
-        """Return a ROUTER, for the broker; a new peer of an old name replaces it."""
+    def bind_router(self, address: str, place: str = "broker", lock: Lock | None = None) -> Outlet:
+        """Return a ROUTER, for the broker; a new peer of an old name replaces it.
+
+        On ipc everybody may connect who may enter the folder: anybody may ask.
+        """
         socket = self._socket(zmq.ROUTER)
         socket.sndhwm, socket.maxmsgsize = _CONTROL_MESSAGES, _CONTROL_BYTES
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
-        self._listen_for_noise(socket, "broker")  # anybody may ask
-        _bind(socket, address)
+        self._bind(socket, address, place, lock, kin_only=False)
         return self._outlet(socket, reads=True)
 
-    def bind_tap(self, address: str, most: int) -> Outlet:
+    def bind_tap(self, address: str, most: int, lock: Lock | None = None) -> Outlet:
         """Return an XPUB that drops what a slow listener cannot take; nobody waits for it.
 
         Parameters
@@ -244,14 +248,16 @@ class Port:
             Where others listen.
         most
             Messages that may queue for each of them.
+        lock
+            Who may, from other hosts.
         """
         socket = self._socket(zmq.XPUB)
         socket.linger, socket.sndhwm = 0, most
         socket.setsockopt(zmq.XPUB_VERBOSER, 1)
-        _bind(socket, address)
+        self._bind(socket, address, "tap", lock, kin_only=False)
         return Outlet(socket)
 
-    def connect_tap(self, address: str, topic: bytes) -> zmq.Socket[bytes]:
+    def connect_tap(self, address: str, topic: bytes, key: Key | None = None) -> zmq.Socket[bytes]:
         """Return a SUB that takes what a tap offers under a topic."""
         socket = self._socket(zmq.SUB)
         socket.linger, socket.rcvhwm = 0, _TAP_MESSAGES
@@ -259,7 +265,7 @@ class Port:
         # heartbeat is due while a full queue keeps the socket from reading.
         socket.immediate, socket.heartbeat_ivl = False, 0
         socket.setsockopt(zmq.SUBSCRIBE, topic)
-        socket.connect(address)
+        self._connect(socket, address, key)
         self._poller.register(socket, zmq.POLLIN)
         return socket
 
@@ -270,6 +276,14 @@ class Port:
                 yield socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
+
+    def drop(self, socket: zmq.Socket[bytes]) -> None:
+        """Close one socket; what it has not sent yet is gone."""
+        self._door.forget(socket)
+        self._outlets = [outlet for outlet in self._outlets if outlet.socket is not socket]
+        with contextlib.suppress(KeyError):
+            self._poller.unregister(socket)
+        socket.close(0)
 
     def close(self) -> None:
         """Close everything; what was last said to peers and broker has half a second to leave."""
@@ -293,48 +307,47 @@ class Port:
         socket.copy_threshold = _SMALL_BYTES
         return socket
 
-    def _guard(self, socket: zmq.Socket[bytes], place: str, lock=None) -> None:
-        if lock:
-            socket.curve_server = True
-            socket.curve_secretkey = lock.own.secret
-            socket.curve_publickey = lock.own.public
-            self._locks = getattr(self, "_locks", {})
-            self._locks[place] = lock
-            place = "far" + place
-            self._locks[place] = lock
-            socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
-            socket.zap_domain = place.encode()
-            return
-        """Let the doorman see who connects."""
-        if self._doorman is not None:
-            socket.zap_domain = place.encode()
-            self._listen_for_noise(socket, place)
+    def _bind(
+        self, socket: zmq.Socket[bytes], address: str, place: str, lock: Lock | None,
+        *, kin_only: bool = True,
+    ) -> None:  # fmt: skip
+        """Bind to the first address that is free; nobody is connected to before he is known."""
+        over_tcp = address.startswith("tcp://")
+        lock = lock if over_tcp else None
+        try:
+            self._check(address, "bind to", has_key=lock is not None)
+            socket.ipv6 = is_ipv6(address)
+            if lock is not None or (kin_only and not over_tcp):
+                self._door.guard(socket, place, lock)
+            else:
+                self._door.listen(socket, place)
+            _bind_first(socket, address)
+        except BaseException:
+            self._door.forget(socket)
+            socket.close(0)
+            raise
 
-    def _listen_for_noise(self, socket: zmq.Socket[bytes], place: str) -> None:
-        if self._doorman is not None:
-            monitor = socket.get_monitor_socket(_EVENTS)
-            self._monitors[monitor] = (place, Visits())
-            self._poller.register(monitor, zmq.POLLIN)
+    def _connect(self, socket: zmq.Socket[bytes], address: str, key: Key | None) -> None:
+        over_tcp = address.startswith("tcp://")
+        try:
+            self._check(address, "connect to", has_key=key is not None)
+            socket.ipv6 = is_ipv6(address)
+            if key is not None and over_tcp:
+                self._door.escort(socket, address, key)
+            socket.connect(address)
+        except zmq.ZMQError as error:
+            self.drop(socket)
+            number = error.errno or 0
+            raise OSError(number, os.strerror(number), address) from None
+        except BaseException:
+            self.drop(socket)
+            raise
 
-    def _answers_door(self, source: Any) -> bool:
-        """Do what the doorman has to, if that is what this socket is for."""
-        if self._doorman is None or (source is not self._door and source not in self._monitors):
-            return False
-        if source in self._monitors:
-            place, visits = self._monitors[source]
-            for frames in self.receive(source):
-                event, value = _MONITORED.unpack(frames[0].bytes)
-                if _is_noise(visits, event, value):
-                    self._doorman.heard_noise(place)
-            return True
-        for frames in self.receive(source, 1):
-            version, request, domain, peer = (frame.bytes for frame in frames[:4])
-            admitted = domain.startswith(b"far") or self._doorman.admits(
-                domain.decode(), peer.decode("latin-1")
+    def _check(self, address: str, verb: str, *, has_key: bool) -> None:
+        if not (has_key or self._insecure or stays_here(address)):
+            raise AddressError(
+                f"will not {verb} {address} without keys: anybody could read along and write"
             )
-            status = b"200" if admitted else b"400"
-            source.send_multipart([version, request, status, b"", b"", b""])
-        return True
 
     def _outlet(self, socket: zmq.Socket[bytes], *, reads: bool) -> Outlet:
         outlet = Outlet(socket)
@@ -353,18 +366,6 @@ class Port:
             self._poller.unregister(outlet.socket)
 
 
-def _is_noise(visits: Visits, event: int, value: int) -> bool:
-    if event == zmq.EVENT_ACCEPTED:
-        visits.came(value)
-    elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-        visits.succeeded()
-    elif event == zmq.EVENT_DISCONNECTED:
-        return visits.went(value)
-    else:
-        visits.excused()
-    return False
-
-
 def sender(frames: list[zmq.Frame]) -> str:
     """Return the address of whoever sent a message, see `admission.pid_of`; '' where unknown."""
     try:
@@ -373,12 +374,31 @@ def sender(frames: list[zmq.Frame]) -> str:
         return ""
 
 
-def _bind(socket: zmq.Socket[bytes], address: str) -> None:
+def sender_name(frames: list[zmq.Frame]) -> str:
+    """Return who sent a message, as his key says (`Lock.admitted`); '' on sockets without keys."""
     try:
-        socket.bind(address)
-    except zmq.ZMQError as error:
-        socket.close(0)
-        raise OSError(error.errno, os.strerror(error.errno or 0), address) from None
+        return str(frames[-1].get("User-Id"))
+    except (zmq.ZMQError, IndexError):
+        return ""
+
+
+def endpoint_of(socket: zmq.Socket[bytes]) -> str:
+    """Return where a socket is really bound, ``tcp://10.0.0.7:5012``; '' if it is not."""
+    return str(socket.getsockopt_string(zmq.LAST_ENDPOINT)).rstrip("\0")
+
+
+def _bind_first(socket: zmq.Socket[bytes], address: str) -> None:
+    number = 0
+    for one in candidates(address):
+        try:
+            socket.bind(one)
+        except zmq.ZMQError as error:
+            number = error.errno or 0
+            if number != errno.EADDRINUSE:
+                break
+        else:
+            return
+    raise OSError(number, os.strerror(number), address)
 
 
 _READS_TOO = (zmq.XPUB, zmq.DEALER, zmq.ROUTER)

@@ -33,9 +33,11 @@ class Refusals:
     def __init__(self, name: str) -> None:
         self.counts: Counter[str] = Counter()
         self._name = name
-        self._logged: set[tuple[str, str]] = set()
+        self._logged: set[tuple[str, str, str]] = set()
 
-    def note(self, place: str, error: RemoteProtocolError, peer: str = "") -> None:
+    def note(
+        self, place: str, error: RemoteProtocolError, peer: str = "", *, once_for: str = ""
+    ) -> None:
         """Count a refused message, and log the first of its kind at that place.
 
         Parameters
@@ -46,9 +48,11 @@ class Refusals:
             What is wrong with it.
         peer
             Address of whoever sent it, see `camagick_broker.admission.pid_of`; '' if not known.
+        once_for
+            Whoever is to have a line of his own.
         """
         self.counts[place] += 1
-        what = (place, error.kind)
+        what = (place, error.kind, once_for)
         if what not in self._logged and len(self._logged) < _MOST_LINES:
             self._logged.add(what)
             log.warning(

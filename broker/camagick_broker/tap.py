@@ -133,7 +133,7 @@ class Tap:
 
     def _close(self) -> None:
         if self._outlet is not None:
-            self._outlet.socket.close(0)
+            self._port.drop(self._outlet.socket)
             self._outlet = None
             Path(self._address.removeprefix("ipc://")).unlink(missing_ok=True)  # libzmq does not
         self._topics.clear()
