@@ -36,14 +36,14 @@ import pytest
 from tests.servers import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ":".join(str(ROOT / name) for name in ("broker", "actors", "launch"))
 SSHD = "/usr/sbin/sshd"
 DEADLINE_S = 20.0
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_OURS = re.compile(r"caspy-(\d+)-\d+(-\w+)?")
+_OURS = re.compile(r"caspy-(\d+)-\d+(-[\w-]+)?")
 _NAMESPACES, _FOLDERS = Path("/run/netns"), Path("/tmp")  # short, because sockets are in there
 _serial = itertools.count()
 
@@ -124,7 +124,7 @@ class Network:
     folder
         For keys, configurations and logs.
     names
-        Of the hosts: letters and digits.
+        Of the hosts: letters, digits and dashes.
     stack
         What is to be undone at the end.
 
@@ -182,7 +182,12 @@ class Network:
 
     def serve(self, host: str, *words: str | os.PathLike[str], **options: Any) -> None:
         """Start a command on a host that is killed with it."""
-        process = self.popen(host, *words, preexec_fn=_die_with_us, **options)
+        self.serve_command(self.command(host, *words), **options)
+
+    def serve_command(self, words: Sequence[str], **options: Any) -> None:
+        """Start a command line of `command` that is killed with its host."""
+        options = {"stdin": subprocess.DEVNULL, **options}
+        process = subprocess.Popen(words, preexec_fn=_die_with_us, **options)
         self._stack.callback(process.wait, DEADLINE_S)
         self._stack.callback(process.kill)
 
