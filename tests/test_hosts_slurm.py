@@ -40,10 +40,9 @@ def _nothing_is_left(lab: hosts.Network) -> Iterator[None]:
     before = {name: lab.processes(name) for name in slurm.NODES}
     yield
     wait_for(lambda: not lab.run("head", "squeue", "-h").stdout, "the end of all jobs")
-    for name, processes in before.items():
-        wait_for(
-            lambda name=name, known=processes: lab.processes(name) == known, f"peace on {name}"
-        )
+    wait_for(
+        lambda: {name: lab.processes(name) for name in slurm.NODES} == before, "peace on all nodes"
+    )
 
 
 @contextlib.contextmanager
@@ -95,7 +94,7 @@ def test_a_cancelled_node_is_started_again(lab: hosts.Network, tmp_path: Path) -
         wait_for(lambda: target.exists() and target.stat().st_size > 1000, "rows")
         assert lab.run("head", "scancel", "-w", "n2").returncode == 0
         assert process.stderr is not None
-        said = []
+        said: list[str] = []
         while "are started again" not in (line := process.stderr.readline()):
             assert line, said
             said.append(line)
