@@ -44,7 +44,14 @@ class Encoder:
     ----------
     place
         Brings arrays from `SLOT_BYTES` on into shared memory, see `camagick_broker.loose.Place`.
+
+    Attributes
+    ----------
+    itemsizes
+        Bytes of an element of each of the first buffers of the last body.
     """
+
+    itemsizes: list[int]
 
     def __init__(self, place: Place | None = None) -> None:
         self._place = place
@@ -76,11 +83,13 @@ class Encoder:
         LocalProtocolError
             For a value that cannot travel; names its type.
         """
+        self.itemsizes = []
         try:
             try:
                 return self._body(lineage, context, data), self._buffers
             except struct.error:  # an integer that does not fit 64 bits with a sign
                 self._reset(_BUT_INTEGERS)
+                self.itemsizes = []
                 return self._body(lineage, context, data), self._buffers
         except (TypeError, ValueError, OverflowError, RecursionError, BufferError) as error:
             raise LocalProtocolError(f"a value cannot travel: {error}") from None
@@ -168,6 +177,7 @@ class Encoder:
         self._numbers.append(b"")
         if size >= BUFFER_BYTES:
             self._buffers.append(as_buffer(array))
+            self.itemsizes.append(array.itemsize)
             return BUFFER, dtype, array.shape
         in_one_piece = array.flags.c_contiguous and kind not in "mM"
         self._arrays.append(array if in_one_piece else array.tobytes())

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from camagick_broker.encoder import Encoder
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.reader import decode
-from camagick_broker.wire import pack, unpack
+from camagick_broker.squeeze import restored
+from camagick_broker.wire import SQUEEZED, pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from camagick_broker.reader import SlotReader
 
 
-def inlined(frames: list[Any], slots: SlotReader) -> list[Any]:
+def inlined(frames: list[Any], slots: SlotReader | None) -> list[Any]:
     """Return the frames of a message that anybody can read.
 
     Raises
@@ -30,10 +31,17 @@ def inlined(frames: list[Any], slots: SlotReader) -> list[Any]:
         Where what it refers to is not there any more, or there is no memory for a copy of it.
     """
     head, packed = unpack(frames[0])
+    if head.flags & SQUEEZED:
+        frames = [
+            pack(head._replace(flags=head.flags & ~SQUEEZED), bytes(packed)),
+            *restored(frames[1:]),
+        ]
     if not head.shared:
         return frames
 
     def copied(descriptor: Sequence[Any]) -> np.ndarray:
+        if slots is None:
+            raise RemoteProtocolError("arrays in shared memory, of which this process has none")
         return slots(descriptor).copy()
 
     try:

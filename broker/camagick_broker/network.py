@@ -25,12 +25,15 @@ class Network:
         Its own.
     known
         Public keys of the actors it talks with, by their number.
+    codec
+        How it compresses large arrays for its consumer, see `camagick_broker.squeeze`; '' for not.
     """
 
     address: str
     ports: Mapping[str, int]
     keys: Keys
     known: Mapping[int, bytes] = field(default_factory=dict)
+    codec: str = ""
 
     def endpoint(self, purpose: str) -> str:
         """Return the address of one of its sockets."""

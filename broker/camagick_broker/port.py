@@ -46,6 +46,8 @@ _BACK_BYTES = 1 << 20
 #: A peer that says nothing for so long is gone; one that stopped is found again by reconnecting.
 _SILENCE_S = float(os.environ.get("CASPY_HEARTBEAT_S", "10"))
 _HANDSHAKE_MS = 10000
+#: The system would try for minutes, at ever longer intervals, though a cut link is whole again.
+_CONNECT_MS = 2000
 
 
 class Outlet:
@@ -303,6 +305,7 @@ class Port:
         socket.reconnect_ivl, socket.reconnect_ivl_max = 10, 200
         silence_ms = int(_SILENCE_S * 1000)
         socket.heartbeat_ivl, socket.heartbeat_timeout = min(1000, silence_ms // 2), silence_ms
+        socket.connect_timeout = _CONNECT_MS
         socket.handshake_ivl = _HANDSHAKE_MS
         socket.copy_threshold = _SMALL_BYTES
         return socket

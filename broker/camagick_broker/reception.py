@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.events import Arrived
 from camagick_broker.reader import decode
-from camagick_broker.wire import PREFIX_BYTES, Head, Kind, unpack, unpack_all
+from camagick_broker.squeeze import restored
+from camagick_broker.wire import PREFIX_BYTES, SQUEEZED, Head, Kind, unpack, unpack_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -103,6 +104,8 @@ class Reception:
         for head, packed in found:
             body: Any = packed
             if head.kind is Kind.DATA and head.seq >= self._edge.expected:
+                if head.flags & SQUEEZED:
+                    buffers = restored(buffers)
                 body = decode(packed, buffers, self._slots)  # what cannot be read has not arrived
             yield Arrived(head, body, buffers)
 

@@ -15,7 +15,7 @@ from camagick_broker.address import tap_address
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.inlined import inlined
 from camagick_broker.tapping import Schedule, rate_of, stamped
-from camagick_broker.wire import PASSED, Kind
+from camagick_broker.wire import PASSED, SQUEEZED, Kind
 
 if TYPE_CHECKING:
     from camagick_broker.events import ToConsumers
@@ -90,7 +90,7 @@ class Tap:
         due = [one for one in self._topics.items() if is_end or one[1].is_due(now)]
         if not due:
             return
-        if self._slots is not None:
+        if self._slots is not None or frames[0][_FLAGS_AT] & SQUEEZED:
             try:
                 frames = inlined(frames, self._slots)
             except RemoteProtocolError as error:

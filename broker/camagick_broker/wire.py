@@ -13,7 +13,8 @@ offset  field         meaning
 0       magic         ``CSPY``
 4       version       1
 5       kind          what the message is, see `Kind`
-6       flags         bit 0 of DATA: the iteration is another worker's, see `PASSED`
+6       flags         of DATA: bit 0: the iteration is another worker's, see `PASSED`;
+                      bit 1: its buffers are compressed, see `SQUEEZED`
 8       run           8 random bytes: messages of another run are refused
 16      edge          number of the producer whose output the message is about
 20      sender        number of the actor that sends
@@ -50,6 +51,8 @@ MAX_FRAME_BYTES = 1 << 31
 MAX_BUFFERS = 4096
 #: Flag of a DATA that is empty because its sender shares its work, and it was another one's turn.
 PASSED = 1
+#: Flag of a DATA whose buffers are compressed, see `camagick_broker.squeeze`.
+SQUEEZED = 2
 
 
 class Kind(enum.IntEnum):

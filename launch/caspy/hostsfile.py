@@ -7,6 +7,7 @@ One table a host, all keys optional::
     command = "/opt/caspy/bin/caspy"      # how caspy is started there; default: caspy
     bind = "192.168.7.1"                  # where its actors listen; default: it is asked
     cores = 16
+    compress = "bslz4"                    # large arrays to and from it: lz4, bslz4 (bitshuffle)
     engine = "ssh"                        # or local, slurm; default: what -engine says
     [hosts.daq1.environment]
     HDF5_USE_FILE_LOCKING = "FALSE"
@@ -24,6 +25,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from camagick_broker.squeeze import CODECS
 from caspy.errors import PlanError, Problem
 from caspy.recipe import NOWHERE, At
 
@@ -59,6 +61,8 @@ class Host:
         out.
     environment
         Variables for its actors.
+    compress
+        How large arrays are compressed on their way to it and from it; None where the run decides.
     cores
         How many it has for actors; None where that is not known.
     engine
@@ -71,6 +75,7 @@ class Host:
     bind: str | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     cores: int | None = None
+    compress: str | None = None
     engine: str | None = None
 
 
@@ -273,6 +278,12 @@ def _engine(value: Any) -> str:
     return str(value)
 
 
+def _codec(value: Any) -> str:
+    if value not in CODECS:
+        raise _Wrong(f"is one of {', '.join(CODECS)}, not {_shown(value)}")
+    return str(value)
+
+
 #: Key in the file: the attribute of `Host`, and what checks it.
 _KEYS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "ssh": ("destination", _destination),
@@ -280,6 +291,7 @@ _KEYS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "bind": ("bind", _bind),
     "environment": ("environment", _environment),
     "cores": ("cores", _cores),
+    "compress": ("compress", _codec),
     "engine": ("engine", _engine),
 }
 

@@ -63,6 +63,7 @@ OPTIONS = {
     "hosts": Takes("always"),
     "engine": Takes("always"),
     "ports": Takes("always"),
+    "compress": Takes("always"),
     "patience": Takes("always"),
     "agent": Takes(),
     "hang": Takes("always"),

@@ -220,7 +220,7 @@ class _Reader:
     def _host(self, host: Any, at: At) -> str:
         """Return where something is to run; '' where that was not said, or is no host."""
         if host == "" or (isinstance(host, str) and HOST.fullmatch(host)):
-            return host
+            return str(host)
         self.wrong(f"host is the name of one, or of several, a|b, not {_shown(host)}", at)
         return ""
 

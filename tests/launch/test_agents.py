@@ -57,13 +57,21 @@ def exact(text: str) -> int:
 
 
 def processes(run: Run, *names: str) -> list[psutil.Process]:
-    """Return those of a run whose title ends so."""
+    """Return those of a run whose title ends so, the newest last."""
     found = []
     for child in psutil.Process(run.process.pid).children(recursive=True):
         title = "".join(child.cmdline())
         if title.endswith(names):
             found.append(child)
-    return found
+    return sorted(found, key=psutil.Process.create_time)
+
+
+def kill_one(run: Run, name: str) -> None:
+    """Kill the newest process of that name, and wait until there is more output again."""
+    victim = wait_for(lambda: processes(run, name), name)[-1]
+    before = len(run.out)
+    victim.kill()
+    wait_for(lambda: len(run.out) > before + 300, "rows after a kill")
 
 
 def test_over_three_hosts_as_on_one(hosts: str) -> None:
@@ -85,13 +93,21 @@ def test_a_signal_drains_all_hosts(hosts: str) -> None:
 def test_kills_lose_nothing_and_double_nothing(hosts: str) -> None:
     with Run("-hosts", hosts, "-restart", "20", *LINE) as run:
         for name in ("scratch.1", "npfun.2", "relay.9", "npfun.4", "broker", "relay.10"):
-            (victim,) = wait_for(lambda name=name: processes(run, f"/{name}"), name)
-            before = len(run.out)
-            victim.kill()
-            wait_for(lambda before=before: len(run.out) > before + 300, "rows after a kill")
+            kill_one(run, f"/{name}")
         run.process.send_signal(signal.SIGINT)
         assert run.wait() == 0
         assert exact(run.out)
+
+
+@pytest.mark.parametrize("codec", ["lz4", "bslz4"])
+def test_large_arrays_are_compressed(hosts: str, codec: str) -> None:
+    line = "--from-scratch linspace x=0,1,100000 @a --npfun sum @b --to-summary".split(" ")
+    done = [
+        caspy("-hosts", hosts, "-count", "3", *options, *line)
+        for options in ([], ["-compress", codec])
+    ]
+    assert [(one.returncode, one.stderr) for one in done] == [(0, ""), (0, "")]
+    assert done[0].stdout == done[1].stdout
 
 
 def test_what_an_actor_prints_elsewhere_is_seen_here(hosts: str) -> None:
@@ -120,6 +136,7 @@ def test_a_killed_agent_ends_the_run_and_says_so(hosts: str) -> None:
     with Run("-hosts", hosts, *LINE) as run:
         wait_for(lambda: "\n50.0\t" in run.out, "rows")
         agent = processes(run, "/scratch.1")[0].parent()
+        assert agent is not None
         agent.kill()
         assert run.wait() == 1
         assert exact(run.out)
@@ -194,10 +211,7 @@ def test_what_is_repeatable_is_started_again_on_the_next_host(hosts: str) -> Non
     with Run("-hosts", hosts, *line) as run:
         for alias in "b", "a":
             wait_for(lambda: "\n50.0\t" in run.out, "rows")
-            link = processes(run, f"/@{alias}")[-1]
-            before = len(run.out)
-            link.kill()
-            wait_for(lambda before=before: len(run.out) > before + 300, "rows after a kill")
+            kill_one(run, f"/@{alias}")
         run.process.send_signal(signal.SIGINT)
         assert run.wait() == 0
         assert exact(run.out)

@@ -19,6 +19,7 @@ ssh = "operator@daq1.beamline.org"
 command = "/opt/caspy/bin/caspy --quiet 'a b'"
 bind = "192.168.7.1"
 cores = 16
+compress = "lz4"
 engine = "ssh"
 [hosts.daq1.environment]
 HDF5_USE_FILE_LOCKING = "FALSE"
@@ -80,7 +81,10 @@ def test_ssh_is_never_told_an_option_or_a_command(alias: str) -> None:
             '[hosts.a]: no such key "org" (an alias with a dot is quoted: [hosts."a.',
         ),
         ("[hosts.a]\ncore = 3", '[hosts.a]: no such key "core" (did you mean "cores"?)'),
-        ("[hosts.a]\nx = 3", '"x" (there are ssh, command, bind, environment, cores, engine)'),
+        (
+            "[hosts.a]\nx = 3",
+            '"x" (there are ssh, command, bind, environment, cores, compress, engine)',
+        ),
         ("[hosts.a]\nssh = 3", "f.toml: [hosts.a]: ssh is text, not 3"),
         ("[hosts.a]\nssh = ' '", "ssh is one line of text, not ' '"),
         ("[hosts.a]\nssh = '-oProxyCommand=x'", 'host or user@host, not "-oProxyCommand=x"'),

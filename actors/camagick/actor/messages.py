@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from camagick.data import Data
+from camagick_broker.squeeze import Squeezer
 from camagick_broker.values import Encoder
-from camagick_broker.wire import Head, Kind, pack_rest, pack_start
+from camagick_broker.wire import SQUEEZED, Head, Kind, pack_rest, pack_start
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +37,11 @@ class Writer:
         self._copies, self._ahead_ns = copies, wiring.ahead_ns
         self._shared = shared
         own, attempt = wiring.number, wiring.incarnation
-        self._start = pack_start(Head(Kind.DATA, wiring.run, own, own, 0, attempt, attempt))
+        head = Head(Kind.DATA, wiring.run, own, own, 0, attempt, attempt)
+        self._start = pack_start(head)
+        self._start_squeezed = pack_start(head._replace(flags=SQUEEZED))
+        codec = wiring.network.codec if wiring.network is not None and wiring.sends_far else ""
+        self._squeeze = Squeezer(codec) if codec else None
         self._encode = Encoder(shared.place if shared is not None else None)
 
     def __call__(
@@ -52,9 +57,14 @@ class Writer:
         body, buffers = self._encode(lineage, _entries(context), _entries(data))
         if self._copies:
             buffers = [np.array(buffer) for buffer in buffers]
+        start = self._start
+        if self._squeeze is not None and buffers:
+            smaller = self._squeeze(buffers, self._encode.itemsizes)
+            if smaller is not None:
+                start, buffers = self._start_squeezed, smaller
         size = self._shared.end() if self._shared is not None else 0
         first = pack_rest(
-            self._start, seq, len(buffers), time.time_ns() - self._ahead_ns, body,
+            start, seq, len(buffers), time.time_ns() - self._ahead_ns, body,
             shared=-(-size // 1024),
         )  # fmt: skip
         return [first, *buffers]

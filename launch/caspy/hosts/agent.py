@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from camagick import __version__
 from camagick_broker.address import bus_folder, clean_up
 from camagick_broker.errors import AddressError
+from camagick_broker.squeeze import is_there
 from camagick_broker.wire import VERSION
 from caspy.crew import Post
 from caspy.errors import PlanError
@@ -66,7 +67,8 @@ def _introduce(channel: Channel) -> dict[str, Any] | None:
     """Say who this is, and do what the launcher wants to know; return its order."""
     channel.send(
         "hello", version=__version__, protocol=VERSION, python=platform.python_version(),
-        hostname=socket.gethostname(), ssh=os.environ.get("SSH_CONNECTION", "").split(),
+        hostname=socket.gethostname(), codecs=is_there(),
+        ssh=os.environ.get("SSH_CONNECTION", "").split(),
     )  # fmt: skip
     deadline = time.monotonic() + _ORDER_S
     while time.monotonic() < deadline:

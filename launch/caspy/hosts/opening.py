@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from camagick import __version__
 from camagick_broker.keys import Keys, fresh
 from camagick_broker.network import Network
+from camagick_broker.squeeze import is_there
 from camagick_broker.wire import VERSION
 from caspy.crew import ALONE, FIRST, Beginning, Post
 from caspy.errors import PlanError
@@ -60,12 +61,22 @@ class Places:
         The lowest and the highest port that actors bind; (0, 0) leaves it to the system.
     patience_s
         For so long another host may be silent before it is given up.
+    codec
+        How large arrays are compressed between hosts, where the hosts file does not say; '': not.
     """
 
     hosts: Hosts = field(default_factory=Hosts)
     engine: str = "ssh"
     ports: tuple[int, int] = ANY
     patience_s: float = PATIENCE_S
+    codec: str = ""
+
+    def codec_between(self, one: str, other: str) -> str:
+        """Return how arrays are compressed on their way from one host to another."""
+        for alias in (one.split("|")[0], other.split("|")[0]):
+            if alias in self.hosts and (codec := self.hosts.get(alias).compress) is not None:
+                return codec
+        return self.codec
 
 
 class _Agent:
@@ -82,6 +93,7 @@ class _Agent:
         self.process.stdout.close()
         self.process.stdin.close()
         self.ssh: list[str] = []
+        self.has_codecs = False
         self.address, self.ahead_ns = "", 0
         self.networks: dict[int, Network] = {}
 
@@ -135,7 +147,9 @@ def opened(plan: Plan, places: Places, policy: Policy) -> Iterator[tuple[Post, O
             _agree(agent)
         home = _home(agents, places)
         keys = {actor.number: fresh() for actor in plan.actors}
-        post = Post(HOME, _networks(plan, HOME, home, keys, _found(plan, HOME, home, places)))
+        _check_codecs(plan, agents, places)
+        ports = _found(plan, HOME, home, places)
+        post = Post(HOME, _networks(plan, HOME, home, keys, ports, places))
         instructed = [_instruct(agent, plan, keys, places, policy) for agent in agents]
     except BaseException:
         for agent in agents:
@@ -148,6 +162,22 @@ def opened(plan: Plan, places: Places, policy: Policy) -> Iterator[tuple[Post, O
     yield post, Outposts(instructed, again)
 
 
+def _check_codecs(plan: Plan, agents: list[_Agent], places: Places) -> None:
+    """See that whoever compresses has what that needs, and whoever is sent it, too."""
+    hosts = [HOME, *plan.hosts]
+    if not any(
+        places.codec_between(one, other) for one in hosts for other in hosts if one != other
+    ):
+        return
+    lacking = ["here"] if not is_there() else []
+    lacking += [f"@{agent.known.alias}" for agent in agents if not agent.has_codecs]
+    if lacking:
+        raise PlanError(
+            f"compression between hosts needs numcodecs, which is not installed {lacking[0]}:"
+            " pip install '.[links]' there"
+        )
+
+
 def _agree(agent: _Agent) -> None:
     """Learn who an agent is, and refuse one of another version."""
     hello = agent.ask("hello", _HELLO_S)
@@ -156,6 +186,7 @@ def _agree(agent: _Agent) -> None:
             f"it has caspy {hello.get('version')} (protocol {hello.get('protocol')}), and here is"
             f" {__version__} (protocol {VERSION}): install the same on both"
         )
+    agent.has_codecs = bool(hello.get("codecs"))
     agent.ssh = [str(one) for one in hello.get("ssh", [])]
     agent.address = agent.known.bind or _address(agent, str(hello.get("hostname", "")))
     agent.ahead_ns = _ahead(agent)
@@ -177,7 +208,7 @@ def _ahead(agent: _Agent) -> int:
         there = agent.ask("time", _ANSWER_S)["ns"]
         ended = time.time_ns()
         found.append((ended - began, there - (began + ended) // 2))
-    return min(found)[1]
+    return int(min(found)[1])
 
 
 def _address(agent: _Agent, hostname: str) -> str:
@@ -213,11 +244,13 @@ def _found(plan: Plan, host: str, address: str, places: Places) -> list[int]:
 
 
 def _networks(
-    plan: Plan, host: str, address: str, keys: Mapping[int, Keys], ports: list[int]
-) -> dict[int, Network]:
+    plan: Plan, host: str, address: str, keys: Mapping[int, Keys], ports: list[int],
+    places: Places,
+) -> dict[int, Network]:  # fmt: skip
     """Return what the actors of a host have on the network: those that talk with other hosts."""
     left = iter(ports)
     made = {}
+    hosts = {actor.number: actor.host for actor in plan.actors}
     purposes = needed(plan, host)
     for pipe in plan.pipes:
         for actor in pipe.actors:
@@ -229,6 +262,9 @@ def _networks(
                     {purpose: next(left) for purpose in purposes[actor.number]},
                     keys[actor.number],
                     {number: keys[number].public for number in others & wiring.far},
+                    places.codec_between(host, hosts[wiring.consumers[0]])
+                    if wiring.sends_far
+                    else "",
                 )
     return made
 
@@ -242,7 +278,7 @@ def _instruct(
     answer = agent.ask(
         "ports", _ANSWER_S, address=agent.address, count=count, range=list(places.ports)
     )
-    networks = _networks(plan, agent.host, agent.address, keys, list(answer["ports"]))
+    networks = _networks(plan, agent.host, agent.address, keys, list(answer["ports"]), places)
     post = Post(agent.host, networks, agent.ahead_ns)
     agent.ask(
         "ready", _READY_S, **order(plan, agent.host, post, policy, begin), cwd=os.getcwd(),

@@ -67,6 +67,7 @@ def networks(told: Mapping[str, Any]) -> dict[int, Network]:
             one["ports"],
             Keys(*one["keys"]),
             one["known"],
+            one["codec"],
         )
         for number, one in told["networks"].items()
     }
