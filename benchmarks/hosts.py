@@ -148,6 +148,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="all once: does it run?")
     parser.add_argument("--hops", type=int, nargs="+", default=[1, 2], choices=(1, 2))
     parser.add_argument("--sizes", type=float, nargs="+", default=SIZES, help="bytes of a frame")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="a folder")
     options = parser.parse_args()
     budget = SMOKE if options.smoke else FULL if options.full else QUICK
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -162,9 +163,9 @@ def main() -> None:
             results.append(compare(work, budget, lambda text: print(f"    {text}", flush=True)))
     text = table.markdown([row for result in results for row in table.rows(result)])
     print(f"\n{text}")
-    RESULTS.mkdir(exist_ok=True)
+    options.results.mkdir(exist_ok=True)
     content = {"machine": described, "results": [table.plain(result) for result in results]}
-    (RESULTS / "hosts.json").write_text(json.dumps(content, indent=2) + "\n")
+    (options.results / "hosts.json").write_text(json.dumps(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":
