@@ -37,12 +37,15 @@ class Member:
         Numbers of its producers.
     pipe
         Number of its pipe, from 0.
+    host
+        Where it runs; '' for the host of the launcher.
     """
 
     number: int
     name: str
     inputs: tuple[int, ...]
     pipe: int
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ def read(folder: Path) -> Card | None:
 def _card(content: dict[str, Any]) -> Card:
     actors = tuple(
         Member(int(one["number"]), str(one["name"]), tuple(map(int, one["inputs"])),
-               int(one["pipe"]))
+               int(one["pipe"]), str(one.get("host", "")))
         for one in content["actors"]
     )  # fmt: skip
     return Card(

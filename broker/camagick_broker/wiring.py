@@ -10,6 +10,9 @@ from camagick_broker.pace import FEWEST
 if TYPE_CHECKING:
     from camagick_broker.network import Network
 
+#: So many incarnations of an actor belong to one host, see `Wiring.incarnation`.
+LIVES = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
@@ -46,7 +49,8 @@ class Wiring:
     count
         End after so many iterations; None for no limit.
     incarnation
-        How often the actor has been started, from 1.
+        How often the actor has been started, from 1; from 1 + k `LIVES` on where its host was lost
+        for the k-th time.
     far
         Numbers of actors on other hosts.
     network

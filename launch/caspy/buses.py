@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from caspy.figures import Row
 
 _PATIENCE_S = 1.0
-_WANTED = ("#", "actor", "state", "iteration", "1/s", "kept", "restarts")
+_WANTED = ("#", "actor", "host", "state", "iteration", "1/s", "kept", "restarts")
 
 
 def list_buses() -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def make_card(plan: Plan) -> Card:
     """Return what a run says about itself; this process is its launcher."""
     actors = tuple(
-        Member(actor.number, actor.name, tuple(actor.inputs), number)
+        Member(actor.number, actor.name, tuple(actor.inputs), number, actor.host)
         for number, pipe in enumerate(plan.pipes)
         for actor in pipe.actors
     )

@@ -44,6 +44,8 @@ class Row:
 
     Attributes
     ----------
+    host
+        Where it runs; '' for the host of the launcher.
     state
         'running', 'starting', 'silent' (it has not reported for a while) or 'ended'.
     seq
@@ -71,6 +73,7 @@ class Row:
     number: int
     name: str
     state: str
+    host: str = ""
     pid: int = 0
     seq: int = 0
     messages_in: int = 0
@@ -136,6 +139,7 @@ def _row(actor: Member, status: Mapping[str, Any]) -> Row:
     incarnation = int(_number(entry, "incarnation"))
     return Row(
         number, actor.name, _state(number, now, status),
+        host=actor.host,
         pid=int(_number(now, "pid") or _number(entry, "pid")),
         seq=int(_number(now, "seq")),
         messages_in=int(_input(now, "messages")), bytes_in=int(_input(now, "bytes")),

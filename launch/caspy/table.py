@@ -43,9 +43,12 @@ def _latency(row: Row) -> str:
     return f"{row.latency_s * 1000:.3g}" if row.messages_in else "-"
 
 
+#: Shown where there are several.
+HOST = Column("host", False, lambda row: row.host or "-")
 COLUMNS = (
     Column("#", True, lambda row: str(row.number)),
     Column("actor", False, lambda row: row.name),
+    HOST,
     Column("state", False, lambda row: row.state),
     Column("iteration", True, lambda row: str(row.seq)),
     Column("1/s", True, lambda row: amount(row.rate)),
@@ -69,13 +72,17 @@ _GAP = 2
 
 def fitting(rows: Sequence[Row], width: int) -> list[Column]:
     """Return the columns that have room in a width; first those go in which nothing stands."""
-    columns = list(COLUMNS)
+    columns = [one for one in COLUMNS if one is not HOST or _has_hosts(rows)]
     empty = [one.title for one in COLUMNS[::-1] if all(one.text(row) == "-" for row in rows)]
     for title in (*empty, *_SPARE):
         if _width(rows, columns) <= width:
             break
         columns = [column for column in columns if column.title != title]
     return columns
+
+
+def _has_hosts(rows: Sequence[Row]) -> bool:
+    return any(row.host for row in rows)
 
 
 def _width(rows: Sequence[Row], columns: Sequence[Column]) -> int:
@@ -101,6 +108,7 @@ def table(titles: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence
 
 def actors_table(rows: Sequence[Row], columns: Sequence[Column] = COLUMNS) -> str:
     """Return the actors of a bus as a table."""
+    columns = [one for one in columns if one is not HOST or _has_hosts(rows)]
     lines = [[column.text(row) for column in columns] for row in rows]
     return table([one.title for one in columns], lines, [one.right for one in columns])
 

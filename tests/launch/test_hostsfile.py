@@ -39,7 +39,7 @@ def test_a_file_says_all_there_is_to_say(tmp_path: Path) -> None:
     assert list(hosts) == ["daq1", "gpu2.beamline.org", "localhost"]
     assert hosts.get("daq1") == Host(
         "daq1", "operator@daq1.beamline.org", ("/opt/caspy/bin/caspy", "--quiet", "a b"),
-        "192.168.7.1", {"HDF5_USE_FILE_LOCKING": "FALSE"}, 16, "ssh",
+        "192.168.7.1", {"HDF5_USE_FILE_LOCKING": "FALSE"}, 16, "lz4", "ssh",
     )  # fmt: skip
     assert hosts.get("gpu2.beamline.org") == Host(
         "gpu2.beamline.org", "gpu2.beamline.org", ("python3", "-m", "caspy"), "fd77::2"

@@ -18,6 +18,7 @@ from camagick.actor.inputs import Given, Inputs, Torn
 from camagick_broker.protocol import Stop
 from camagick_broker.resume import take_over
 from camagick_broker.station import Station
+from camagick_broker.wiring import LIVES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,7 +184,7 @@ class Host:
             **self.node.figures(),
             **self.hand_over.figures(),
             "seq": self.hand_over.row.made,
-            "restarts": self.wiring.incarnation - 1,
+            "restarts": sum(divmod(self.wiring.incarnation - 1, LIVES)),
             **self.failures.counts,
             "busy_s": self.hand_over.busy_s,
             "lifetime_s": time.monotonic() - self._since,

@@ -16,6 +16,7 @@ from camagick_broker.keys import Keys, fresh
 from camagick_broker.network import Network
 from camagick_broker.squeeze import is_there
 from camagick_broker.wire import VERSION
+from camagick_broker.wiring import LIVES
 from caspy.crew import ALONE, FIRST, Beginning, Post
 from caspy.errors import PlanError
 from caspy.hosts import engine
@@ -43,8 +44,6 @@ _LOOKS_AT_THE_CLOCK = 7
 #: Clocks further apart than this are worth a word.
 _NOTABLE_NS = 50_000_000
 PATIENCE_S = 60.0
-#: No actor is started so often on one host.
-_LIVES = 1000
 
 
 @dataclass(frozen=True)
@@ -297,7 +296,7 @@ def _renewed(
     """Return an agent in the place of a lost one: on the next host that it may be on."""
     choice = lost.host.split("|")
     first = choice.index(lost.alias) if lost.alias in choice else 0
-    begin = Beginning(times * _LIVES + 1, _beginnings(plan, lost.host, ledger))
+    begin = Beginning(times * LIVES + 1, _beginnings(plan, lost.host, ledger))
     problem = PlanError(f"@{lost.host}: nowhere to go")
     for alias in choice[first + 1 :] + choice[: first + 1]:
         agent = None
