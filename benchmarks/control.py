@@ -261,7 +261,7 @@ def measure(actors: int, hosts: int, seconds: float) -> dict[str, Any]:
 
 def _running(plane: Plane, seconds: float) -> dict[str, Any]:
     """Return what it takes while all of them run."""
-    plane.run(2.0)
+    plane.run(min(2.0, seconds))
     processes = (plane.broker, *plane.links)
     begin, before = time.monotonic(), [own_cpu_seconds(pid) for pid in processes]
     plane.run(seconds)
@@ -285,6 +285,7 @@ def main() -> None:
     parser.add_argument("--actors", type=int, default=1000)
     parser.add_argument("--hosts", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=10.0, help="how long they run")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="a folder")
     options = parser.parse_args()
     # As the launcher does: each actor has a connection to the broker.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -303,8 +304,8 @@ def main() -> None:
           f"(the answer has figures of {found['known']} actors)")  # fmt: skip
     print(f"  until all have ended     {found['stop_s']:8.2f} s, and all processes after "
           f"{found['closed_s']:.2f} s more")  # fmt: skip
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "control.json").write_text(json.dumps(found, indent=2) + "\n")
+    options.results.mkdir(exist_ok=True)
+    (options.results / "control.json").write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -66,7 +66,8 @@ def _work(lab: hosts.Network, hops: int, size: int) -> Work:
         f"hosts-{hops}-{size}", f"{_short(size)} frames, {hops} network hop{'s' * (hops > 1)}",
         "frames/s",
         (
-            Contender(OURS, functools.partial(ours, lab, hops, items)),
+            Contender(OURS, functools.partial(ours, lab, hops, f"ones a={items}", ())),
+            *_compressed(lab, hops, items),
             Contender(CURVE, functools.partial(bare, ("--curve", public, secret))),
             Contender(RAW, functools.partial(bare, ())),
             Contender(LIMIT, functools.partial(limit, lab, hops, 8 * items)),
@@ -74,6 +75,19 @@ def _work(lab: hosts.Network, hops: int, size: int) -> Work:
         # The encryption is ZeroMQ's own: what it costs is to be had without.
         (Goal(0.8, CURVE),) if size >= 1_000_000 else (),
     )  # fmt: skip
+
+
+def _compressed(lab: hosts.Network, hops: int, items: int) -> list[Contender]:
+    """Return caspy with compression, of a ramp: neither as easy as ones, nor as hard as noise."""
+    if items < 100_000:
+        return []
+    source = f"linspace a={items}"
+    return [
+        Contender(
+            f"{OURS}, {codec}", functools.partial(ours, lab, hops, source, ("-compress", codec))
+        )
+        for codec in ("lz4", "bslz4")
+    ]
 
 
 def _short(size: int) -> str:
@@ -88,9 +102,11 @@ def _route(hops: int) -> tuple[str, ...]:
     return (*NAMES[:hops], NAMES[-1])
 
 
-def ours(lab: hosts.Network, hops: int, items: int, budget: Budget) -> Figure:
+def ours(
+    lab: hosts.Network, hops: int, source: str, options: Sequence[str], budget: Budget
+) -> Figure:  # fmt: skip
     """Return the frames a second of caspy."""
-    words = ["--from-scratch", "ones", f"a={items}", "rate=1e9", f"@{NAMES[0]}"]
+    words = [*options, "--from-scratch", *source.split(), "rate=1e9", f"@{NAMES[0]}"]
     for name in _route(hops)[1:-1]:
         words += ["--rename", "{}_v", f"@{name}"]
     words += ["--to-summary", "@local"]
@@ -148,6 +164,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="all once: does it run?")
     parser.add_argument("--hops", type=int, nargs="+", default=[1, 2], choices=(1, 2))
     parser.add_argument("--sizes", type=float, nargs="+", default=SIZES, help="bytes of a frame")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="a folder")
     options = parser.parse_args()
     budget = SMOKE if options.smoke else FULL if options.full else QUICK
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -162,9 +179,9 @@ def main() -> None:
             results.append(compare(work, budget, lambda text: print(f"    {text}", flush=True)))
     text = table.markdown([row for result in results for row in table.rows(result)])
     print(f"\n{text}")
-    RESULTS.mkdir(exist_ok=True)
+    options.results.mkdir(exist_ok=True)
     content = {"machine": described, "results": [table.plain(result) for result in results]}
-    (RESULTS / "hosts.json").write_text(json.dumps(content, indent=2) + "\n")
+    (options.results / "hosts.json").write_text(json.dumps(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -43,8 +43,8 @@ _SKIP = re.compile(r"<!-- not run: (?P<reason>.+) -->")
 _NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
 _LOG = re.compile(r"(WARNING|ERROR):")
 _ENDS = (
-    "-count", "-plan", "-save", "-list-all", "-completion", "-h", "-version", "?", "|", "-ls",
-    "-stop",
+    "-count", "-plan", "-emit", "-save", "-list-all", "-completion", "-h", "-version", "?", "|",
+    "-ls", "-stop",
 )  # fmt: skip
 _C_TOOLS = ("caget", "caput", "camonitor", "pvget", "pvput", "pvmonitor")
 _H5LS = """

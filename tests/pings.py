@@ -12,6 +12,7 @@ import time
 
 _REQUEST, _REPLY, _NUMBER = 8, 0, 4711
 _WAIT_S = 1.0
+_SO_RCVBUFFORCE = 33
 
 
 def _request(sequence: int) -> bytes:
@@ -26,6 +27,8 @@ def main(address: str, count: int) -> None:
     sent: dict[int, float] = {}
     times: dict[int, float] = {}
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.getprotobyname("icmp")) as line:
+        # All answers may be there before the first one is read.
+        line.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 1 << 24)
         line.settimeout(_WAIT_S)
         for sequence in range(count):
             sent[sequence] = time.monotonic()

@@ -88,6 +88,7 @@ def test_a_wire_delays_loses_and_can_be_cut(lab: hosts.Network) -> None:
     assert answered == 5
     assert mean >= 0.04
     lab.delay("gpu", 0)
+    assert ping(lab, "10.77.0.3", "400")[0] == 400
     lab.loss("gpu", 0.2)
     answered, _ = ping(lab, "10.77.0.3", "400")
     assert 180 < answered < 320  # 256 come through both ways; that is 16 standard deviations

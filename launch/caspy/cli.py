@@ -100,8 +100,8 @@ _EXPECTED = {
 
 #: Options that mean the same wherever the launcher is started by what -emit prints.
 _PASSED_ON = (
-    "window", "count", "restart", "hang", "on-error", "engine", "ports", "patience", "stats",
-    "metrics", "web",
+    "window", "count", "restart", "hang", "on-error", "engine", "ports", "patience", "compress",
+    "stats", "metrics", "web",
 )  # fmt: skip
 
 

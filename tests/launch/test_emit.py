@@ -54,13 +54,18 @@ def objects(text: str) -> dict[tuple[str, str], dict[str, Any]]:
     return {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(text)}
 
 
+def interpolated(text: str) -> str:
+    """Return what compose makes of a text: $$ is a $, and a $ alone is that of a variable."""
+    assert "$" not in text.replace("$$", "")
+    return text.replace("$$", "$")
+
+
 def configs(form: str, text: str) -> dict[str, str]:
     """Return the configuration files of a manifest, by their names."""
     if form == "kubernetes":
         return dict(objects(text)["ConfigMap", "scan-1-config"]["data"])
     return {
-        name: one["content"].replace("$$", "$")
-        for name, one in yaml.safe_load(text)["configs"].items()
+        name: interpolated(one["content"]) for name, one in yaml.safe_load(text)["configs"].items()
     }
 
 

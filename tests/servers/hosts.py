@@ -20,11 +20,8 @@ itself killed has left behind is removed by the next one.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
-import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -33,57 +30,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.servers import wire
+from tests.servers import logins, wire
+from tests.servers.logins import ROOT, SOURCES
+from tests.servers.namespaces import (
+    DEADLINE_S,
+    call,
+    die_with_us,
+    kill,
+    new_folder,
+    processes,
+    remove,
+    sweep,
+)  # fmt: skip
+from tests.servers.namespaces import missing as _missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-ROOT = Path(__file__).parents[2]
-SOURCES = ":".join(str(ROOT / name) for name in ("broker", "actors", "launch"))
-SSHD = "/usr/sbin/sshd"
-DEADLINE_S = 20.0
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_OURS = re.compile(r"caspy-(\d+)-\d+(-\w+)?")
-_NAMESPACES, _FOLDERS = Path("/run/netns"), Path("/tmp")  # short, because sockets are in there
-_serial = itertools.count()
-
-_SSHD_CONFIG = """\
-ListenAddress 0.0.0.0
-ListenAddress ::
-HostKey {folder}/host_key
-AuthorizedKeysFile {folder}/user_key.pub
-PidFile none
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-PermitRootLogin yes
-StrictModes no
-UsePAM no
-UseDNS no
-PrintMotd no
-MaxStartups 100
-SetEnv {environment}
-"""
-_SSH_CONFIG = """\
-Host *
-  IdentityFile {folder}/user_key
-  IdentitiesOnly yes
-  IdentityAgent none
-  UserKnownHostsFile {folder}/known_hosts
-  GlobalKnownHostsFile /dev/null
-  StrictHostKeyChecking yes
-  BatchMode yes
-  ConnectTimeout 10
-  LogLevel ERROR
-"""
-# Mounts and the host's name are seen by what is started here alone: `ip netns exec` and `unshare`
-# have made a mount and a UTS namespace for it.
-_ENTER = """\
-#!/bin/sh -e
-hostname {name}
-mount --bind {folder}/hosts /etc/hosts
-export {environment}
-exec "$@"
-"""
+__all__ = ["ROOT", "SOURCES", "Host", "Network", "missing", "network", "sweep"]
 
 
 class Host:
@@ -124,9 +88,11 @@ class Network:
     folder
         For keys, configurations and logs.
     names
-        Of the hosts: letters and digits.
+        Of the hosts: letters, digits and dashes.
     stack
         What is to be undone at the end.
+    ssh
+        Whether one can log in to them.
 
     Attributes
     ----------
@@ -138,7 +104,9 @@ class Network:
         What ``caspy -hosts`` takes.
     """
 
-    def __init__(self, folder: Path, names: tuple[str, ...], stack: contextlib.ExitStack) -> None:
+    def __init__(
+        self, folder: Path, names: tuple[str, ...], stack: contextlib.ExitStack, *, ssh: bool
+    ) -> None:
         self._folder, self._stack = folder, stack
         self._switch = f"{folder.name}-switch"
         self.ssh_config = folder / "ssh_config"
@@ -150,10 +118,12 @@ class Network:
         }
         stack.callback(self._clear)
         self._make_switch()
-        self._write_files()
+        logins.write(folder, self.hosts.values())
         for host in self.hosts.values():
             self._make_host(host)
-        self._start_servers()
+        if ssh:
+            logins.write_keys(folder, self.hosts.values())
+            self._start_servers()
 
     def command(self, host: str, *words: str | os.PathLike[str]) -> list[str]:
         """Return the command line that runs `words` at the console of a host."""
@@ -166,7 +136,7 @@ class Network:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on a host to its end."""
         options = {"stdin": subprocess.DEVNULL, "timeout": DEADLINE_S, "check": False, **options}
-        options["env"] = {**os.environ, **self._environment, **options.get("env", {})}
+        options["env"] = {**self._variables, **options.get("env", {})}
         if "input" in options:
             del options["stdin"]
         return subprocess.run(self.command(host, *words), capture_output=True, text=True, **options)
@@ -175,14 +145,19 @@ class Network:
         self, host: str, *words: str | os.PathLike[str], **options: Any
     ) -> subprocess.Popen[Any]:
         """Start a command on a host."""
-        options["env"] = {**os.environ, **self._environment, **options.get("env", {})}
+        options["env"] = {**self._variables, **options.get("env", {})}
         return subprocess.Popen(
             self.command(host, *words), **{"stdin": subprocess.DEVNULL, **options}
         )
 
     def serve(self, host: str, *words: str | os.PathLike[str], **options: Any) -> None:
         """Start a command on a host that is killed with it."""
-        process = self.popen(host, *words, preexec_fn=_die_with_us, **options)
+        self.serve_command(self.command(host, *words), **options)
+
+    def serve_command(self, words: Sequence[str], **options: Any) -> None:
+        """Start a command line of `command` that is killed with its host."""
+        options = {"stdin": subprocess.DEVNULL, **options}
+        process = subprocess.Popen(words, preexec_fn=die_with_us, **options)
         self._stack.callback(process.wait, DEADLINE_S)
         self._stack.callback(process.kill)
 
@@ -190,9 +165,15 @@ class Network:
         """Set variables for what is started from now on at the consoles; not over ssh."""
         self._environment.update(variables)
 
+    @property
+    def _variables(self) -> dict[str, str]:
+        """What is set at a console; of the settings of EPICS here, nothing."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("EPICS_")}
+        return {**kept, **self._environment}
+
     def processes(self, host: str) -> list[int]:
         """Return the numbers of all processes on a host, its sshd among them."""
-        return _processes(self.hosts[host].namespace)
+        return processes(self.hosts[host].namespace)
 
     def cut(self, host: str) -> None:
         """Pull the plug of a host at the switch: nobody is told, nothing comes through."""
@@ -221,7 +202,7 @@ class Network:
     def die(self, host: str) -> None:
         """Let a host go for good: no link, and no process."""
         self.cut(host)
-        _kill(self.hosts[host].namespace)
+        kill(self.hosts[host].namespace)
 
     def _tell(self, host: str, line: str) -> None:
         at = self.hosts[host]
@@ -241,11 +222,11 @@ class Network:
         )  # fmt: skip
         program = [sys.executable, wire.__file__]
         for namespace, name in ((at.namespace, "eth0"), (self._switch, far)):
-            _call("ip", "netns", "exec", namespace, *program, "plain", name)
+            call("ip", "netns", "exec", namespace, *program, "plain", name)
         self._ip(f"link set port{at.number} nomaster")
         at.wire = subprocess.Popen(
             ["ip", "netns", "exec", self._switch, *program, "relay", f"port{at.number}", near],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=_die_with_us,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_us,
         )  # fmt: skip
         self._expect_ok(at)
         if at.whole:
@@ -258,14 +239,14 @@ class Network:
 
     def _ip(self, *lines: str, namespace: str = "") -> None:
         text = "\n".join(lines) + "\n"
-        _call("ip", "-n", namespace or self._switch, "-batch", "-", input=text)
+        call("ip", "-n", namespace or self._switch, "-batch", "-", input=text)
 
     def _make_switch(self) -> None:
-        _call("ip", "netns", "add", self._switch)
+        call("ip", "netns", "add", self._switch)
         self._ip("link add name switch type bridge forward_delay 0", "link set switch up")
 
     def _make_host(self, at: Host) -> None:
-        _call("ip", "netns", "add", at.namespace)
+        call("ip", "netns", "add", at.namespace)
         self._ip(
             f"link add name port{at.number} type veth peer name eth0 netns {at.namespace}",
             f"link set port{at.number} master switch", f"link set port{at.number} up",
@@ -278,48 +259,12 @@ class Network:
             namespace=at.namespace,
         )
 
-    def _write_files(self) -> None:
-        folder = self._folder
-        for name in ("host_key", "user_key"):
-            _call("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", folder / name)
-        every = self.hosts.values()
-        lines = [f"{at.address} {at.name}\n{at.address6} {at.name}6\n" for at in every]
-        (folder / "hosts").write_text("127.0.0.1 localhost\n::1 localhost\n" + "".join(lines))
-        key = (folder / "host_key.pub").read_text()
-        (folder / "known_hosts").write_text(
-            "".join(f"{at.name},{at.name}6,{at.address},{at.address6} {key}" for at in every)
-        )
-        self.ssh_config.write_text(_SSH_CONFIG.format(folder=folder))
-        _script(folder / "bin" / "ssh", f'exec {shutil.which("ssh")} -F {self.ssh_config} "$@"')
-        _script(folder / "bin" / "caspy", f'exec {sys.executable} -m caspy "$@"')
-        self.hosts_file.write_text(
-            "".join(f'[hosts.{at.name}]\nssh = "{at.name}"\n' for at in every)
-        )
-        for at in every:
-            self._write_host_files(at)
-
-    def _write_host_files(self, at: Host) -> None:
-        folder = self._folder
-        (at.folder / "run").mkdir(mode=0o700, parents=True)
-        (at.folder / "tmp").mkdir()
-        environment = " ".join(
-            f"{key}={value}" for key, value in (
-                ("XDG_RUNTIME_DIR", at.folder / "run"), ("TMPDIR", at.folder / "tmp"),
-                ("PATH", f"{folder}/bin:{_PATH}"), ("PYTHONPATH", SOURCES),
-            )
-        )  # fmt: skip
-        text = _ENTER.format(name=at.name, folder=folder, environment=environment)
-        (at.folder / "enter").write_text(text)
-        (at.folder / "enter").chmod(0o755)
-        text = _SSHD_CONFIG.format(folder=folder, environment=environment)
-        (at.folder / "sshd_config").write_text(text)
-
     def _start_servers(self) -> None:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd will not start without
         for at in self.hosts.values():
             with (at.folder / "sshd.log").open("ab") as log:
                 config = at.folder / "sshd_config"
-                self.serve(at.name, SSHD, "-D", "-e", "-f", config, stdout=log, stderr=log)
+                self.serve(at.name, logins.SSHD, "-D", "-e", "-f", config, stdout=log, stderr=log)
         for at in self.hosts.values():
             self._wait_for_server(at)
 
@@ -336,46 +281,24 @@ class Network:
             if at.wire is not None:
                 _end_wire(at.wire)
         for namespace in (*(at.namespace for at in self.hosts.values()), self._switch):
-            _remove(namespace)
+            remove(namespace)
+
+
+def missing(*, ssh: bool = True) -> str:
+    """Return why there can be no hosts here; '' if there can."""
+    return _missing(logins.PROGRAMS if ssh else ())
 
 
 @contextlib.contextmanager
-def network(*names: str) -> Iterator[Network]:
+def network(*names: str, ssh: bool = True) -> Iterator[Network]:
     """Give hosts with these names; skips the test where that is not possible."""
-    if reason := missing():
+    if reason := missing(ssh=ssh):
         pytest.skip(reason)
     sweep()
     with contextlib.ExitStack() as stack:
-        folder = _FOLDERS / f"caspy-{os.getpid()}-{next(_serial)}"
-        folder.mkdir(mode=0o700)
+        folder = new_folder()
         stack.callback(shutil.rmtree, folder)
-        yield Network(folder, names, stack)
-
-
-def missing() -> str:
-    """Return why there can be no hosts here; '' if there can."""
-    if os.geteuid() != 0:
-        return "network namespaces need root"
-    for program in ("ip", "unshare", "ssh", "ssh-keygen", SSHD):
-        if shutil.which(program) is None:
-            return f"there is no {program} (Debian: iproute2, util-linux, openssh-server)"
-    trial = subprocess.run(
-        ["unshare", "--net", "--uts", "--mount", "true"], capture_output=True, text=True,
-        timeout=DEADLINE_S, check=False,
-    )  # fmt: skip
-    return f"no network namespaces: {trial.stderr.strip()}" if trial.returncode else ""
-
-
-def sweep() -> None:
-    """Remove the hosts of test runs that were killed."""
-    for path in [*_NAMESPACES.glob("caspy-*"), *_FOLDERS.glob("caspy-*")]:
-        found = _OURS.fullmatch(path.name)
-        if found is None or Path(f"/proc/{found[1]}").exists():
-            continue
-        if path.parent == _NAMESPACES:
-            _remove(path.name)
-        else:
-            shutil.rmtree(path, ignore_errors=True)  # another test run may be at it, too
+        yield Network(folder, names, stack, ssh=ssh)
 
 
 def _end_wire(process: subprocess.Popen[str]) -> None:
@@ -385,49 +308,3 @@ def _end_wire(process: subprocess.Popen[str]) -> None:
     process.wait(DEADLINE_S)
     process.stdin.close()
     process.stdout.close()
-
-
-def _remove(namespace: str) -> None:
-    if (_NAMESPACES / namespace).exists():
-        _kill(namespace)
-        _call("ip", "netns", "del", namespace, check=False)
-
-
-def _kill(namespace: str) -> None:
-    """Kill every process of a namespace, and wait until they are gone."""
-    deadline = time.monotonic() + DEADLINE_S
-    while left := _processes(namespace):
-        assert time.monotonic() < deadline, f"cannot kill {left} in {namespace}"
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.02)
-
-
-def _processes(namespace: str) -> list[int]:
-    """Return the processes of a namespace that have not ended."""
-    done = subprocess.run(
-        ["ip", "netns", "pids", namespace], capture_output=True, text=True, timeout=DEADLINE_S,
-        check=False,
-    )  # fmt: skip
-    return [int(word) for word in done.stdout.split()]
-
-
-def _script(path: Path, line: str) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{line}\n")
-    path.chmod(0o755)
-
-
-def _call(*words: str | os.PathLike[str], check: bool = True, **options: Any) -> None:
-    done = subprocess.run(
-        words, capture_output=True, text=True, timeout=DEADLINE_S, check=False, **options
-    )
-    assert not check or done.returncode == 0, f"{words}: {done.stderr}"
-
-
-def _die_with_us() -> None:
-    """In a child: end with the test run, whatever becomes of it."""
-    import ctypes
-
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -52,6 +52,8 @@ def hosts_toml(topology: Topology) -> str:
     for group in topology.groups:
         lines.append(f"[hosts.{_quoted(group.host.alias)}]")
         lines.append(f'ssh = "ssh://{USER_NAME}@{group.name}:{PORT}"')
+        if group.host.compress is not None:
+            lines.append(f"compress = {_quoted(group.host.compress)}")
     return "".join(f"{line}\n" for line in lines)
 
 
