@@ -2,8 +2,9 @@
 
 A process of its own, so that neither broker nor actors have a socket that others can reach. It
 listens to taps as anybody on this host may, and hands on what it hears to those who asked, as far
-as they keep up: each may be so many bytes behind, what is more is left out, and counted at the other
-end, as with every tap. All that they may say is who they want to hear, and how much has arrived.
+as they keep up: each may be so many bytes behind, what is more is left out, and counted at the
+other end, as with every tap. All that they may say is who they want to hear, and how much has
+arrived.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Grants: keys with which others may listen to a bus from other hosts. Files, and no sockets.
 
-In the folder of a bus, ``gateway.json`` says where its gateway is, and ``grants/ID.json`` which keys
-it admits. The secret of a grant is in the key file that was handed out, and nowhere else. A grant is
-revoked by renaming it to ``ID.revoked``; the gateway renames that to ``ID.gone`` when its
+In the folder of a bus, ``gateway.json`` says where its gateway is, and ``grants/ID.json`` which
+keys it admits. The secret of a grant is in the key file that was handed out, and nowhere else. A
+grant is revoked by renaming it to ``ID.revoked``; the gateway renames that to ``ID.gone`` when its
 connections are closed.
 """
 
@@ -17,6 +17,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from camagick_broker.endpoints import host_of
 from camagick_broker.errors import AddressError
 from camagick_broker.keys import Keys, checked, fresh, is_key, key_id
 from camagick_broker.wire import RUN_BYTES
@@ -171,13 +172,16 @@ def read_key(path: str) -> TapKey:
         said = tomllib.loads(text.decode())["tap"]
         run, server = bytes.fromhex(said["run"]), said["server"].encode()
         own = checked(said["public"].encode(), said["secret"].encode())
-        if len(run) != RUN_BYTES or not is_key(server) or not said["address"].startswith("tcp://"):
-            raise ValueError
-        return TapKey(str(said["bus"]), run, said["address"], server, own)
+        key = TapKey(str(said["bus"]), run, str(said["address"]), server, own)
     except (ValueError, KeyError, TypeError, AttributeError, AddressError):
-        raise AddressError(
-            f"{path} is no key file: caspy -grant BUS > {path} makes one"
-        ) from None
+        key = None
+    if (
+        key is None
+        or len(key.run) != RUN_BYTES
+        or not (is_key(key.server) and host_of(key.address))
+    ):
+        raise AddressError(f"{path} is no key file: caspy -grant BUS > {path} makes one")
+    return key
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

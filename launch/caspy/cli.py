@@ -252,9 +252,11 @@ class _Session:
 
         try:
             work = {"grant": granting.grant, "revoke": granting.revoke}[what]
-            return work(bus, [word.text for word in self._words])
+            text, code = work(bus, [word.text for word in self._words])
         except AddressError as error:
             raise _Wrong([Problem(str(error), self._at[what])]) from error
+        print(text, end="")
+        return code
 
     def _recipe(self) -> list[Flow] | None:
         """Return the pipes asked for; None where the user asked for help, and got it."""
@@ -329,7 +331,9 @@ class _Session:
 
         policy = Policy(options["restart"], options["hang"], options["on_error"])
         watchers = [
-            make for make in map(self._watcher, ("metrics", "stats", "web", "listen")) if make is not None
+            make
+            for make in map(self._watcher, ("metrics", "stats", "web", "listen"))
+            if make is not None
         ]
         try:
             return int(execute(plan, policy, watchers))

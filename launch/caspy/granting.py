@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 #: Where a gateway listens if nothing is said.
 PORTS = "5720-5739"
+_LAST_WORDS_S = 2.0
 _FLAGS = ("--read-only", "--list", "--show", "--address")
 
 
@@ -42,12 +43,27 @@ def serve(card: Card, address: str) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
-    gateway.serve(lambda: bool(stopped) and gateway.may_part)
+    limit: list[float] = []
+
+    def may_end() -> bool:
+        """Pass on how the bus has ended, if the broker says so in time."""
+        if stopped and not limit:
+            limit.append(time.monotonic() + _LAST_WORDS_S)
+        return bool(stopped) and (gateway.may_part or time.monotonic() > limit[0])
+
+    gateway.serve(may_end)
     return 0
 
 
 def free_address(text: str, ports: str = PORTS) -> str:
-    """Return ``tcp://HOST:PORT`` of a port that is free at ADDRESS, ADDRESS:PORT or ADDRESS:LOW-HIGH.
+    """Return ``tcp://HOST:PORT`` of a free port.
+
+    Parameters
+    ----------
+    text
+        ADDRESS, ADDRESS:PORT or ADDRESS:LOW-HIGH.
+    ports
+        Where no port is given.
 
     Raises
     ------
@@ -81,38 +97,38 @@ def _tried(address: str) -> str:
         return f"{address.rpartition(':')[0]}:{one.getsockname()[1]}"
 
 
-def grant(bus: str, words: Sequence[str]) -> int:
-    """Print a key file for a bus, or what it has granted; return the exit code."""
+def grant(bus: str, words: Sequence[str]) -> tuple[str, int]:
+    """Return a key file for a bus, or a list of what it has granted; and the exit code."""
     flags, values = _flags(words)
     if values:
         raise AddressError(f"-grant takes a bus and {', '.join(_FLAGS)}: {values[0]!r} is too much")
     card = find(bus)
     if "--list" in flags:
-        for one in grants.granted(card.folder):
-            print(one.id, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.made)), "read-only")
-        return 0
-    state = os.fstat(sys.stdout.fileno())
-    if sys.stdout.isatty() and "--show" not in flags:
+        return "".join(map(_line, grants.granted(card.folder))), 0
+    output = sys.stdout.fileno()
+    if os.isatty(output) and "--show" not in flags:
         raise AddressError(
             f"this would show a secret on the terminal: caspy -grant {card.bus} > tap.key"
             " (or --show, if that is meant)"
         )
-    if stat.S_ISREG(state.st_mode):
-        os.fchmod(sys.stdout.fileno(), 0o600)  # before there is anything in it
+    if stat.S_ISREG(os.fstat(output).st_mode):
+        os.fchmod(output, 0o600)  # before there is anything in it
     key = grants.grant(card)
-    print(grants.key_file(key._replace(address=_reachable(key.address, flags))), end="")
-    return 0
+    return grants.key_file(key._replace(address=_reachable(key.address, flags))), 0
 
 
-def revoke(bus: str, words: Sequence[str]) -> int:
-    """End a grant; return the exit code."""
+def _line(one: grants.Grant) -> str:
+    made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.made))
+    return f"{one.id}  {made}  read-only\n"
+
+
+def revoke(bus: str, words: Sequence[str]) -> tuple[str, int]:
+    """End a grant; return what has happened, and the exit code."""
     if len(words) != 1:
         raise AddressError("-revoke takes a bus and one key: caspy -grant BUS --list shows them")
     if grants.revoke(find(bus), words[0]):
-        print(f"{words[0]} is revoked, its connections are closed")
-        return 0
-    print(f"{words[0]} is revoked, but the gateway of {bus} does not answer", file=sys.stderr)
-    return 1
+        return f"{words[0]} is revoked, its connections are closed\n", 0
+    return f"{words[0]} is revoked, but the gateway of {bus} does not answer\n", 1
 
 
 def _flags(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:

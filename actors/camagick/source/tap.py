@@ -70,7 +70,11 @@ class Processor(ProcessorBase):
     role: Role = "source"
     stateful: ClassVar[bool] = True
 
-    def __init__(self, actor: str, rate: float | str = 25.0, latest: bool | None = None,
+    def __init__(
+        self,
+        actor: str,
+        rate: float | str = 25.0,
+        latest: bool | None = None,
         key: str | None = None,
     ) -> None:
         self._bus, slash, self._actor = str(actor).partition("/")
