@@ -44,7 +44,7 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
 _LOG = re.compile(r"(WARNING|ERROR):")
 _ENDS = (
     "-count", "-plan", "-save", "-list-all", "-completion", "-h", "-version", "?", "|", "-ls",
-    "-stop",
+    "-stop", "-grant", "-revoke",
 )  # fmt: skip
 _C_TOOLS = ("caget", "caput", "camonitor", "pvget", "pvput", "pvmonitor")
 _H5LS = """

@@ -39,13 +39,12 @@ pytestmark = pytest.mark.xdist_group("far_taps")
 class Site:
     """A run that listens to others, and a key for it."""
 
-    def __init__(self, folder: Path, *ends: str) -> None:
-        self.folder, self.bus = folder, f"far{os.getpid()}{len(ends)}"
+    def __init__(self, folder: Path, name: str = "") -> None:
+        self.folder, self.bus = folder, f"far{os.getpid()}{name}"
         self.out = folder / "run"
         source = ("--from-scratch", "counter", "n=20000", "rate=200", "--npfun", "max")
         self.run = Run(
             "-bus", self.bus, "-listen", "127.0.0.1:0", *source, "--to-summary", f"path={self.out}",
-            *ends,
         )  # fmt: skip
 
     def start(self) -> None:
@@ -246,7 +245,7 @@ def test_secrets_are_nowhere_but_in_the_key_file(site: Site, key: Path) -> None:
     with site.listening(site.folder / "third", key) as tap:
         grows(site.folder / "third", 2)
         launchers = [psutil.Process(run.process.pid) for run in (site.run, tap)]
-        for one in launchers + [child for one in launchers for child in one.children()]:
+        for one in launchers + [child for parent in launchers for child in parent.children()]:
             for name in ("cmdline", "environ"):
                 assert secret not in Path(f"/proc/{one.pid}/{name}").read_bytes()
         for one in (site.run.actor("gateway"), tap.actor("tap.1")):
@@ -285,14 +284,16 @@ def test_a_secret_is_not_shown_on_a_terminal_unless_that_is_said(site: Site) -> 
 
 
 def test_a_far_tap_ends_with_its_run_and_needs_a_run_that_listens(tmp_path: Path) -> None:
-    site = Site(tmp_path, "-count", "200")
+    site = Site(tmp_path, "ends")
     with site.run as run:
         site.start()
         key = site.grant()
         with site.listening(tmp_path / "seen", key, "rate=all") as tap:
+            grows(tmp_path / "seen", 3)
+            run.interrupt()
             assert run.wait() == 0
             assert tap.wait() == 0, tap.log
-        assert numbers(tmp_path / "seen")[-1] == 199
+        assert numbers(tmp_path / "seen")[-1] == numbers(site.out)[-1]
     with pytest.raises(AddressError, match="cannot be reached"):
         find_there(read_key(str(key)), 0.3)
     with Run("-bus", site.bus, "--from-scratch", "counter", "n=1", "rate=10", "--to-summary"):
