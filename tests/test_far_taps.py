@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import resource
 import socket
 import stat
 import subprocess
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.xdist_group("far_taps")
 
 
+def _let_core_files_be() -> None:
+    """Allow core files, as far as this host does: otherwise nobody would have to prevent them."""
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+
+
 class Site:
     """A run that listens to others, and a key for it."""
 
@@ -45,6 +52,7 @@ class Site:
         source = ("--from-scratch", "counter", "n=20000", "rate=200", "--npfun", "max")
         self.run = Run(
             "-bus", self.bus, "-listen", "127.0.0.1:0", *source, "--to-summary", f"path={self.out}",
+            preexec_fn=_let_core_files_be,
         )  # fmt: skip
 
     def start(self) -> None:
@@ -69,7 +77,7 @@ class Site:
         elsewhere.mkdir(mode=0o700, exist_ok=True)
         words = ["--from-tap", f"{self.bus}/1", f"key={key}", *options, "--npfun", "max"]
         with mock.patch.dict(os.environ, {"XDG_RUNTIME_DIR": str(elsewhere)}):
-            return Run(*words, "--to-summary", f"path={path}")
+            return Run(*words, "--to-summary", f"path={path}", preexec_fn=_let_core_files_be)
 
     def refused(self, place: str) -> int:
         """Return how often the gateway has refused something, as the broker says."""
