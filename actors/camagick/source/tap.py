@@ -44,13 +44,13 @@ class Processor(ProcessorBase):
         goes into them.
     rate : float or str, default 25.0
         Messages per second, at most; ``all`` for every one.
-    key : str, optional
-        Key file for a bus on another host: its owner makes it, ``caspy -grant BUS > tap.key``, and
-        hands it over. Only you may read it (mode 0600).
     latest : bool, optional
         True: each iteration gets the newest message; older ones that still wait are missed. False:
         in order. Not given: in order where the tap is the only source of its pipe and nothing
         behind it sets the pace, else the newest.
+    key : str, optional
+        Key file for a bus on another host: its owner makes it, ``caspy -grant BUS > tap.key``, and
+        hands it over. Only you may read it (mode 0600).
 
     Examples
     --------
