@@ -44,7 +44,7 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
 _LOG = re.compile(r"(WARNING|ERROR):")
 _ENDS = (
     "-count", "-plan", "-emit", "-save", "-list-all", "-completion", "-h", "-version", "?", "|",
-    "-ls", "-stop",
+    "-ls", "-stop", "-grant", "-revoke",
 )  # fmt: skip
 _C_TOOLS = ("caget", "caput", "camonitor", "pvget", "pvput", "pvmonitor")
 _H5LS = """

@@ -25,6 +25,7 @@ _PATIENCE_S = 10.0
 _FOR_ALL = ("status", "watch", "tap")
 #: How long to wait, at the end, for the last figures of actors, where somebody wants them.
 _LAST_WORDS_S = 1.0
+_MOST_PLACES = 16
 
 
 class Broker:
@@ -143,6 +144,14 @@ class Broker:
 
     def _on_tap(self, peer: bytes, _sender: int, content: dict[str, Any]) -> None:
         self._desk.tap(peer, content.get("actor"))
+
+    def _on_refused(self, _peer: bytes, _sender: int, content: dict[str, Any]) -> None:
+        """Take over what the gateway has refused, so that it is seen where all is seen."""
+        counts = content.get("counts")
+        if isinstance(counts, dict):
+            for place, count in list(counts.items())[:_MOST_PLACES]:
+                if type(place) is str and type(count) is int:
+                    self._refusals.counts[place[:80]] = count
 
     def _tell(self, peer: bytes, content: dict[str, Any]) -> None:
         self._outlet.send([peer, say(self._run, 0, content)])

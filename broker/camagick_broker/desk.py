@@ -76,7 +76,7 @@ class Desk:
         ended = figures.get("seq") if figures.get("final") else None
         if ended is None and number in self._peers:
             self._tell(self._peers[number], {"op": "tap"})
-        self._tell(peer, {"op": "tap", "ended": ended})
+        self._tell(peer, {"op": "tap", "actor": number, "ended": ended})
 
     @property
     def may_part(self) -> bool:

@@ -254,7 +254,10 @@ def _fault(callers: Callers, event: int, value: int) -> tuple[str, str] | None:
         return callers.went(value)
     elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
         callers.excused()
-    elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+    elif (
+        event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+        and value != zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH
+    ):
         callers.failed("wrong handshake: for another key than ours, or played back")
     else:
         callers.failed(NO_KEY)

@@ -51,6 +51,25 @@ class Heard(NamedTuple):
     body: Body | None
 
 
+def heard_in(frames: list[Any], run: bytes, number: int) -> Heard:
+    """Return what a message of a tap says.
+
+    Raises
+    ------
+    RemoteProtocolError
+        For anything but data of actor `number` of this run, or its end.
+    """
+    stamp = stamp_of(frames[0].bytes)
+    head, body, buffers = take_apart(frames[1:], run)
+    if head.edge != number or head.sender != number:
+        raise RemoteProtocolError(f"message of another actor: {head.sender}, not {number}")
+    if head.kind is Kind.END:
+        return Heard(head.seq, stamp, None)
+    if head.kind is not Kind.DATA:
+        raise RemoteProtocolError(f"not for a tap: {head.kind.name}")
+    return Heard(head.seq, stamp, decode(body, buffers))
+
+
 class Listener:
     """Listens to the output of one actor of a running bus; for one thread.
 
@@ -180,14 +199,6 @@ class Listener:
         return heard
 
     def _take(self, frames: list[Any]) -> Heard:
-        stamp = stamp_of(frames[0].bytes)
-        head, body, buffers = take_apart(frames[1:], self._card.run)
-        number = self._actor.number
-        if head.edge != number or head.sender != number:
-            raise RemoteProtocolError(f"message of another actor: {head.sender}, not {number}")
-        if head.kind is Kind.END:
-            self.ended = True
-            return Heard(head.seq, stamp, None)
-        if head.kind is not Kind.DATA:
-            raise RemoteProtocolError(f"not for a tap: {head.kind.name}")
-        return Heard(head.seq, stamp, decode(body, buffers))
+        heard = heard_in(frames, self._card.run, self._actor.number)
+        self.ended = self.ended or heard.body is None
+        return heard

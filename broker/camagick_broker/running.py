@@ -105,13 +105,14 @@ def read(folder: Path) -> Card | None:
     try:
         with (folder / _FILE).open("rb") as file:
             content = json.loads(file.read(_MOST_BYTES))
-        card = _card(content)
+        card = card_from(content)
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
     return card if card.bus == folder.name and len(card.run) == RUN_BYTES else None
 
 
-def _card(content: dict[str, Any]) -> Card:
+def card_from(content: dict[str, Any]) -> Card:
+    """Return a card that was written as a map; anything may be wrong with that map."""
     actors = tuple(
         Member(int(one["number"]), str(one["name"]), tuple(map(int, one["inputs"])),
                int(one["pipe"]), str(one.get("host", "")))

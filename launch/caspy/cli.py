@@ -167,6 +167,9 @@ class _Launcher(click.Command):
 @click.option("-ls", metavar="[BUS]", help="List running buses, or the actors of one.")
 @click.option("-top", metavar="[BUS]", help="Watch a running bus: rates, queues, losses.")
 @click.option("-stop", metavar="BUS", help="Drain and end a running bus.")
+@click.option("-listen", metavar="ADDRESS", help="Let holders of keys tap this run from elsewhere.")
+@click.option("-grant", metavar="BUS", help="Print a key for taps from other hosts; --list them.")
+@click.option("-revoke", metavar="BUS", help="End a key, and its taps: -revoke BUS ID.")
 @click.pass_context
 def _caspy(ctx: click.Context, /, **options: Any) -> int:
     """Do what the options say. Returns the exit code."""
@@ -257,6 +260,9 @@ class _Session:
 
             log.configure()
             return serve()
+        for name in ("grant", "revoke"):
+            if self._options[name] is not None and not self._problems:
+                return self._grant(name, self._options[name])
         for name in ("ls", "top", "stop", "web"):
             if self._options[name] is not None and not (name == "web" and self._has_pipe):
                 return self._visit(name, self._options[name])
@@ -283,6 +289,19 @@ class _Session:
             return visit.VISITS[what](bus)
         except visit.ERRORS as error:
             raise _Wrong([Problem(str(error), self._at[what])]) from error
+
+    def _grant(self, what: str, bus: str) -> int:
+        """Say who may listen to a bus from other hosts."""
+        from camagick_broker.errors import AddressError
+        from caspy import granting
+
+        try:
+            work = {"grant": granting.grant, "revoke": granting.revoke}[what]
+            text, code = work(bus, [word.text for word in self._words])
+        except AddressError as error:
+            raise _Wrong([Problem(str(error), self._at[what])]) from error
+        print(text, end="")
+        return code
 
     def _recipe(self) -> list[Flow] | None:
         """Return the pipes asked for; None where the user asked for help, and got it."""
@@ -360,7 +379,9 @@ class _Session:
 
         policy = Policy(options["restart"], options["hang"], options["on_error"])
         watchers = [
-            make for make in map(self._watcher, ("metrics", "stats", "web")) if make is not None
+            make
+            for make in map(self._watcher, ("metrics", "stats", "web", "listen"))
+            if make is not None
         ]
         try:
             return int(execute(plan, policy, watchers, self._places()))
@@ -414,6 +435,7 @@ class _Session:
         try:
             make = {
                 "stats": watchers.statistics, "metrics": watchers.metrics, "web": watchers.page,
+                "listen": watchers.gateway,
             }  # fmt: skip
             return make[name](value)
         except PlanError as error:

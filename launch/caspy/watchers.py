@@ -109,6 +109,24 @@ def page(address: str) -> Watcher:
     return Watcher("page", serve, listening.close)
 
 
+def gateway(address: str) -> Watcher:
+    """Return what lets holders of granted keys listen from other hosts, at ADDRESS[:PORT].
+
+    Raises
+    ------
+    PlanError
+        When nobody can listen there.
+    """
+    from camagick_broker.errors import AddressError
+    from caspy import granting
+
+    try:
+        found = granting.free_address(address)
+    except AddressError as error:
+        raise PlanError(str(error)) from None
+    return Watcher("gateway", lambda card: granting.serve(card, found), lambda: None)
+
+
 def _listening(address: str) -> socket.socket:
     from camagick.errors import BadOption
     from camagick.service.listening import listen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from camagick.data import Mark
     from camagick.tools.ear import Ear
+    from camagick_broker.listener import Listener
+    from camagick_broker.remote import RemoteListener
     from camagick_broker.running import Card, Member
 
 log = logging.getLogger(__name__)
@@ -45,6 +48,9 @@ class Processor(ProcessorBase):
         True: each iteration gets the newest message; older ones that still wait are missed. False:
         in order. Not given: in order where the tap is the only source of its pipe and nothing
         behind it sets the pace, else the newest.
+    key : str, optional
+        Key file for a bus on another host: its owner makes it, ``caspy -grant BUS > tap.key``, and
+        hands it over. Only you may read it (mode 0600).
 
     Examples
     --------
@@ -55,18 +61,29 @@ class Processor(ProcessorBase):
     Print every value that a run called `scan` sums up::
 
         caspy --from-tap scan/sum rate=all --to-summary
+
+    Listen to a run on another host::
+
+        caspy --from-tap scan/sum key=tap.key --to-plot
     """
 
     role: Role = "source"
     at_home = True
     stateful: ClassVar[bool] = True
 
-    def __init__(self, actor: str, rate: float | str = 25.0, latest: bool | None = None) -> None:
+    def __init__(
+        self,
+        actor: str,
+        rate: float | str = 25.0,
+        latest: bool | None = None,
+        key: str | None = None,
+    ) -> None:
         self._bus, slash, self._actor = str(actor).partition("/")
         if not (self._bus and slash and self._actor):
             raise BadOption(f"tap: {actor!r} is not BUS/ACTOR: caspy -ls shows what is running")
         self._rate = _rate(rate)
         self._latest = latest
+        self._key = None if key is None else str(key)
         self._ear: Ear | None = None
         self._counts: dict[str, int | float] = {}
 
@@ -81,6 +98,14 @@ class Processor(ProcessorBase):
             When that actor cannot be tapped.
         """
         from camagick.tools.ear import Ear
+
+        listener = self._listener() if self._key is None else await self._far_listener(self._key)
+        if self._latest is None:
+            self._latest = not self.placement.alone
+        self._ear = Ear(listener, latest=bool(self._latest))
+
+    def _listener(self) -> Listener:
+        """Return what listens to a bus of this host."""
         from camagick_broker.listener import Listener
         from camagick_broker.running import actor_of, find
 
@@ -88,9 +113,23 @@ class Processor(ProcessorBase):
         card = find(self._bus, but=bytes.fromhex(self.placement.run))
         member = actor_of(card, self._actor)
         _check_output(card, member)
-        if self._latest is None:
-            self._latest = not self.placement.alone
-        self._ear = Ear(Listener(card, member, self._rate), latest=bool(self._latest))
+        return Listener(card, member, self._rate)
+
+    async def _far_listener(self, path: str) -> RemoteListener:
+        """Return what listens to a bus of another host."""
+        from camagick_broker.grants import read_key
+        from camagick_broker.keys import keep_secrets
+        from camagick_broker.remote import RemoteListener, find_there
+        from camagick_broker.running import actor_of
+
+        key = read_key(path)
+        if key.bus != self._bus:
+            raise BadOption(f"tap: the key {path} is for bus {key.bus!r}, not for {self._bus!r}")
+        keep_secrets()
+        card = await asyncio.to_thread(find_there, key)
+        member = actor_of(card, self._actor)
+        _check_output(card, member)
+        return RemoteListener(key, member, self._rate)
 
     async def ready(self) -> None:
         """Wait for a message, or for the end."""

@@ -13,6 +13,7 @@ from camagick_broker.tapping import Tally
 if TYPE_CHECKING:
     from camagick_broker.listener import Heard, Listener
     from camagick_broker.reader import Body
+    from camagick_broker.remote import RemoteListener
 
 #: Messages that may wait here; what does not find room, the tap drops, and the gap is counted.
 _ROOM = 4
@@ -36,7 +37,7 @@ class Ear:
         What was taken and what was missed.
     """
 
-    def __init__(self, listener: Listener, *, latest: bool) -> None:
+    def __init__(self, listener: Listener | RemoteListener, *, latest: bool) -> None:
         self.tally = Tally()
         self._listener = listener
         self._latest = latest
