@@ -69,7 +69,9 @@ def _small(value: Any, known: Mapping[str, Any]) -> Small:
     return Small(_called(array), shape, known)
 
 
-def pack(data: Data | Mapping[str, Small], seq: int, looks: Mapping[str, Any] | None = None) -> bytes:
+def pack(
+    data: Data | Mapping[str, Small], seq: int, looks: Mapping[str, Any] | None = None
+) -> bytes:
     """Return an iteration as a browser is sent it.
 
     Parameters

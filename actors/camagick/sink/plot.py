@@ -145,9 +145,7 @@ class Processor(ProcessorBase):
             _check_film()
         from camagick.tools.drawing import Drawing, Look
 
-        drawing = Drawing(
-            Look(window, self._file, self._period, self._styles, self._x, self._grid)
-        )
+        drawing = Drawing(Look(window, self._file, self._period, self._styles, self._x, self._grid))
         self._drawing = drawing
         reason = await drawing.open()
         if reason:

@@ -129,11 +129,11 @@ class Drawing:
             theirs.close()
         ours.setblocking(False)
         self._channel = ours
-        if self._process.stderr is not None:
-            self._murmur = Murmur(self._process.stderr, "drawing")
         loop = asyncio.get_running_loop()
         loop.add_reader(ours, self._hear)
-        loop.add_reader(self._murmur, self._listen)
+        if self._process.stderr is not None:
+            self._murmur = Murmur(self._process.stderr, "drawing")
+            loop.add_reader(self._murmur, self._listen)
 
     def show(self, data: Data) -> None:
         """Note the newest data; they are handed over when the other process asks for them.
@@ -193,7 +193,8 @@ class Drawing:
         if "opened" in said and self._opened is not None and not self._opened.done():
             self._opened.set_result(said["reason"])
         if "drawn" in said:
-            log.debug('msg="drawn" seq=%d tags=%s', said["drawn"], ",".join(said["tags"]))
+            panels = ",".join(f"{tag}:{kind}" for tag, kind in said["panels"].items())
+            log.debug('msg="drawn" seq=%d panels=%s', said["drawn"], panels)
         self.closed = self.closed or "closed" in said
         self._failed = said.get("failed", self._failed)
         if "ready" in said:
@@ -229,7 +230,9 @@ class Drawing:
         while murmur.waits and murmur.listen():
             pass
         murmur.close()
-        return murmur.last
+        said = murmur.lines or [""]
+        # An exception's message stands last, what Qt itself has to say first.
+        return said[-1] if any(line.startswith("Traceback") for line in said) else said[0]
 
     def _let_go(self) -> None:
         loop = asyncio.get_running_loop()

@@ -59,7 +59,9 @@ class Film:
         # Fragments: there is no index at the end that a killed run would never write.
         flags = ["-movflags", "+frag_keyframe+empty_moov+default_base_moof", "-g", "10"]
         self._writer = FFMpegWriter(
-            fps=rate_hz, codec="h264", extra_args=["-pix_fmt", "yuv420p", "-loglevel", "error", *flags]
+            fps=rate_hz,  # type: ignore[arg-type] # it is a text in the end
+            codec="h264",
+            extra_args=["-pix_fmt", "yuv420p", "-loglevel", "error", *flags],
         )
         self._writer.setup(figure, path, dpi=_DPI)
         self.pictures = 0

@@ -1,9 +1,9 @@
 """The newest values, for another process: it is handed them when it asks, and holds up nobody.
 
-Two pieces of memory (memfd) are shared by a writer and a reader. The writer lays values into one of
-them, over those from before, as often as it likes. When the reader asks, that one is lent to it, and
-the writer goes on in the other. A reader that sleeps, crawls or was stopped costs the writer a copy
-of each value, and nothing else.
+Two pieces of memory (memfd) are shared by a writer and a reader. The writer lays values into one
+of them, over those from before, as often as it likes. When the reader asks, that one is lent to it,
+and the writer goes on in the other. A reader that sleeps, crawls or was stopped costs the writer a
+copy of each value, and nothing else.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class Reader:
         self._maps: dict[int, mmap.mmap] = {}
 
     def __call__(self, lent: Lent) -> dict[str, Any]:
-        """Return what was handed over: what else there is to know, and under 'values' the values."""
+        """Return what was handed over, the values under 'values'."""
         memory = self._maps.get(lent.slot)
         if memory is None or len(memory) != lent.size:
             memory = mmap.mmap(self._handles[lent.slot], lent.size, prot=mmap.PROT_READ)

@@ -65,7 +65,9 @@ class Painter:
         self._asked, self._due = False, 0.0
 
     def run(self) -> None:
-        """Draw until the end."""
+        """Draw until the end; SIGTERM is as good as a click on the window's cross."""
+        if self._canvas.animated:
+            signal.signal(signal.SIGTERM, lambda *_: setattr(self._canvas, "closed", True))
         while not self._canvas.closed:
             now = time.monotonic()
             if not (self._asked or self._canvas.paused) and now >= self._due:
@@ -116,7 +118,7 @@ class Painter:
             self._canvas.draw(everything=frames)
         if self._file is not None:
             self._save(self._file)
-        self.tell(drawn=self._seq, tags=list(values))
+        self.tell(drawn=self._seq, panels=self._board.kinds)
         self._seq += 1
         # Drawing that takes long leaves as much time to others.
         ended = time.monotonic()

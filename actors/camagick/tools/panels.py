@@ -172,7 +172,7 @@ class Panel:
             return SIDE, SIDE
         seen = [abs(to - at) for at, to in (self.axes.get_ylim(), self.axes.get_xlim())]
         room = (self.axes.bbox.height, self.axes.bbox.width)
-        return tuple(  # type: ignore[return-value] # two of each
+        return tuple(
             min(SIDE, max(1.0, size / max(1.0, part) * pixels))
             for size, part, pixels in zip(shape, seen, room, strict=True)
         )
@@ -207,7 +207,8 @@ class Panel:
 def _thin(image: np.ndarray[Any, Any], rows: float, columns: float) -> np.ndarray[Any, Any]:
     """Return an image that is no finer than a screen: at most so many rows and columns."""
     steps = [
-        max(1, math.ceil(side / most)) for side, most in zip(image.shape, (rows, columns), strict=True)
+        max(1, math.ceil(side / most))
+        for side, most in zip(image.shape, (rows, columns), strict=True)
     ]
     return image[:: steps[0], :: steps[1]]
 

@@ -56,7 +56,7 @@ class Window(Paper):
 
     def _buttons(self) -> None:
         """Add what matplotlib's own toolbar (pan, zoom, save, edit) lacks."""
-        toolbar = getattr(self.figure.canvas.manager, "toolbar", None)
+        toolbar: Any = getattr(self.figure.canvas.manager, "toolbar", None)
         if not hasattr(toolbar, "addAction"):  # not of Qt: MPLBACKEND says so
             return
         for name, hint, react in (

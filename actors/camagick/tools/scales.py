@@ -38,10 +38,7 @@ def span(
         as to draw new data.
     """
     low, high = _extremes(values, log=style.log)
-    if margin and not style.log:
-        room = margin * (high - low)
-    else:
-        room = 0.0
+    room = 0.0 if style.log else margin * (high - low)
     wide = (low - room, high + room)
     if before is not None and before[0] <= low and high <= before[1] and _fits(wide, before, style):
         wide = before
