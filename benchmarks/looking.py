@@ -1,4 +1,4 @@
-"""What it costs a pipe to be looked at: 100 images of 1024x1024 a second, in a window, in a browser.
+"""What it costs a pipe to be looked at: 100 images of 1024x1024 a second, in window and browser.
 
     python -m benchmarks.looking [--rounds 5] [--seconds 3]
 

@@ -56,8 +56,8 @@ class Run:
         self._out, self._err = (tempfile.TemporaryFile("w+") for _ in range(2))  # noqa: SIM115
         self.process = subprocess.Popen(
             [*CASPY, *words], stdout=self._out, stderr=self._err,
-            start_new_session=True,
-            **{"stdin": subprocess.DEVNULL, "env": {**os.environ, "CASPY_LOG_LEVEL": log}} | options,
+            env={**os.environ, "CASPY_LOG_LEVEL": log}, start_new_session=True,
+            **{"stdin": subprocess.DEVNULL, **options},
         )  # fmt: skip
 
     def __enter__(self) -> Self:

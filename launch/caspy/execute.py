@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from camagick_broker import running
 from camagick_broker.address import bus_folder, clean_up
 from camagick_broker.errors import AddressError
-from caspy import standardinput
+from caspy import logbook, standardinput
 from caspy.card import make_card
 from caspy.errors import PlanError
 from caspy.limits import allow_open_files
@@ -75,7 +75,7 @@ def opened(
         standardinput.check(plan)
         clean_up()
         allow_open_files(plan)
-        with bus_folder(plan.bus) as folder:
+        with bus_folder(plan.bus) as folder, logbook.kept(folder):
             card = make_card(plan)
             running.write(folder, card)
             supervisor = Supervisor(plan, folder, policy)

@@ -65,6 +65,7 @@ OPTIONS = {
     "top": Takes("perhaps"),
     "stop": Takes("always"),
     "web": Takes("perhaps"),
+    "web-control": Takes("always"),
     "stats": Takes("always"),
     "metrics": Takes("always"),
 }

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: The most points of a line, and the most rows or columns of an image.
 POINTS, PIXELS = 4096, 512
 _TEXT = 2000
+#: Attributes that are told, and letters of each.
+_ATTRIBUTES, _BRIEF = 30, 60
 #: Levels of an image: enough for a browser to choose others, and a log scale, without steps.
 _LEVELS = 65535
 
@@ -105,7 +107,14 @@ def _known(attributes: Mapping[str, Any]) -> dict[str, Any]:
     stamp = attributes.get("timestamp")
     if isinstance(stamp, (int, float)) and math.isfinite(stamp):
         found["timestamp"] = float(stamp)
-    return {name: value for name, value in found.items() if isinstance(value, (str, int, float))}
+    shown = {name: value for name, value in found.items() if isinstance(value, (str, int, float))}
+    texts = [f"{name}: {_brief(attributes[name])}" for name in list(attributes)[:_ATTRIBUTES]]
+    return shown | ({"known": texts} if texts else {})
+
+
+def _brief(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _BRIEF else text[:_BRIEF] + "..."
 
 
 def _packed(small: Small) -> tuple[dict[str, Any], bytes]:

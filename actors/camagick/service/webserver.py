@@ -96,6 +96,15 @@ class Site:
 
         self._app.router.add_get(path, answer)
 
+    def add_post(self, path: str, react: Callable[[Any], Awaitable[tuple[int, str]]]) -> None:
+        """Let a page ask for something; `react` returns the status and a line of text."""
+
+        async def answer(request: Any) -> Any:
+            status, text = await react(request)
+            return self.web.Response(status=status, text=f"{text}\n", headers=_HEADERS)
+
+        self._app.router.add_post(path, answer)
+
     def add_feed(self, path: str, open_feed: Callable[[Any], Awaitable[tuple[Feed, Any]]]) -> None:
         """Serve a feed by WebSocket.
 

@@ -382,15 +382,17 @@ def drawing_of(run: Run) -> psutil.Process:
 PIPE = ["--from-scratch", "counter", "n=1", "image=256,256", "rate=100"]
 
 
-def test_a_window_that_is_stopped_or_closed_holds_up_nobody(tmp_path):
+def test_a_window_that_is_stopped_or_closed_holds_up_nobody(tmp_path, monkeypatch):
     pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
     file = tmp_path / "all"
-    env = {**environment(), "QT_QPA_PLATFORM": "offscreen", "CASPY_LOG_LEVEL": "DEBUG"}
+    for name, text in {**environment(), "QT_QPA_PLATFORM": "offscreen"}.items():
+        monkeypatch.setenv(name, text)
+    monkeypatch.delenv("MPLBACKEND")
 
     def count() -> int:
         return file.read_text().count("n:") if file.exists() else 0
 
-    with Run(*PIPE, "{", "--to-plot", "--to-summary", f"path={file}", "}", env=env) as run:
+    with Run(*PIPE, "{", "--to-plot", "--to-summary", f"path={file}", "}", log="DEBUG") as run:
         wait_for(lambda: "drawn" in run.log, "a picture")
         window = drawing_of(run)
         window.suspend()
@@ -405,7 +407,7 @@ def test_a_window_that_is_stopped_or_closed_holds_up_nobody(tmp_path):
         wait_for(lambda: count() > before + 20, "data without the window")
         run.interrupt()
         assert run.wait() == 0
-    with Run(*PIPE, "--to-plot", env=env) as run:
+    with Run(*PIPE, "--to-plot", log="DEBUG") as run:
         wait_for(lambda: "drawn" in run.log, "a picture")
         drawing_of(run).terminate()
         assert run.wait() == 0
