@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,7 +55,8 @@ COLOUR = """(() => {
   const at = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
   let found = 0;
   for (let i = 0; i < at.length; i += 4) {
-    if (Math.abs(at[i] - %d) + Math.abs(at[i + 1] - %d) + Math.abs(at[i + 2] - %d) < 40 && at[i + 3] > 200) found += 1;
+    const off = Math.abs(at[i] - %d) + Math.abs(at[i + 1] - %d) + Math.abs(at[i + 2] - %d);
+    if (off < 40 && at[i + 3] > 200) found += 1;
   }
   return found;
 })()"""
@@ -63,8 +65,6 @@ COLOUR = """(() => {
 @pytest.fixture
 def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_units.py").write_text(UNITS)
-    import os
-
     old = os.environ.get("PYTHONPATH", "")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{old}")
 
@@ -124,7 +124,8 @@ def test_the_page_of_a_bus(tmp_path: Path, width: int) -> None:
         await page.until("document.querySelectorAll('#table tr').length === 5")
         actors = "[...document.querySelectorAll('.actor')].map((one) => one.dataset.actor)"
         assert await page.see(actors) == ["1", "2", "3", "4"]
-        edges = "[...document.querySelectorAll('.edge')].map((one) => one.dataset.from + one.dataset.to)"
+        ends = "(one) => one.dataset.from + one.dataset.to"
+        edges = f"[...document.querySelectorAll('.edge')].map({ends})"
         assert set(await page.see(edges)) == {"12", "23", "24"}
         await page.until("document.querySelector('.graph text').textContent.endsWith('B/s')")
         press = "new MouseEvent('click', { bubbles: true })"

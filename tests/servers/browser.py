@@ -46,9 +46,10 @@ class Page:
         return found["result"].get("value")
 
     async def until(self, expression: str) -> Any:
-        """Wait until an expression is true, and return its value."""
+        """Wait until an expression is true, and return its value; it may fail on a half page."""
+        expression = f"(() => {{ try {{ return {expression} }} catch (error) {{ return 0 }} }})()"
         async with asyncio.timeout(DEADLINE_S):
-            while not (value := await self.see(expression)):
+            while not (value := await self.see(expression)):  # noqa: ASYNC110 - a page has no event
                 await asyncio.sleep(0.05)
         return value
 
@@ -79,7 +80,7 @@ async def opened(
     """Have a page open in a browser of its own; `folder` takes what it leaves."""
     import aiohttp
 
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: ASYNC220 - a test may wait
         [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu",
          f"--user-data-dir={folder}/profile", "--remote-debugging-port=0", "about:blank"],
         env={**os.environ, "XDG_RUNTIME_DIR": str(folder)}, start_new_session=True,
@@ -88,7 +89,7 @@ async def opened(
     try:
         told = folder / "profile/DevToolsActivePort"
         async with asyncio.timeout(DEADLINE_S), aiohttp.ClientSession() as session:
-            while not (told.exists() and "\n" in told.read_text()):
+            while not (told.exists() and "\n" in told.read_text()):  # noqa: ASYNC110 - nor a file
                 await asyncio.sleep(0.05)
             root = f"http://127.0.0.1:{told.read_text().split()[0]}"
             target = await (await session.put(f"{root}/json/new")).json()
