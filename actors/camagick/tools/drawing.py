@@ -32,7 +32,8 @@ _MESSAGE_BYTES = 65536
 _START = "import sys; sys.path[:] = {path!r}; from camagick.tools.painter import main; main()"
 #: Seconds to open a window, and to finish the last picture.
 _OPEN_S, _FINISH_S = 120.0, 10.0
-_RESTARTS = 3
+#: Restarts of a process that was killed, and seconds that one has to end when it has hung up.
+_RESTARTS, _END_S = 3, 1.0
 
 
 class PlotError(CamagickError):
@@ -211,7 +212,7 @@ class Drawing:
         process, self._process = self._process, None
         if process is None:
             return
-        code = process.wait()
+        code = _reaped(process)
         reason = self._last_words() or ending(code)
         if self._opened is not None and not self._opened.done():
             self._opened.set_result(reason)
@@ -276,3 +277,12 @@ class Drawing:
         while self._channel is not None:
             self._process = None  # its end is known: it is not to be started again
             self._hear()
+
+
+def _reaped(process: subprocess.Popen[bytes]) -> int:
+    """Return the exit code of a process that has hung up, and so is about to end."""
+    try:
+        return process.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()

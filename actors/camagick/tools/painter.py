@@ -157,6 +157,8 @@ def main() -> None:
             painter.tell(failed=str(error))
         except OSError as error:
             painter.tell(failed=f"{error.filename or options['file']}: {error.strerror or error}")
+    sys.stderr.flush()
+    os._exit(0)  # to take Qt apart may take long, or for ever
 
 
 def _name(title: str) -> None:
