@@ -75,6 +75,7 @@ def kept(folder: Path) -> Iterator[None]:
     finally:
         root.removeHandler(scribe)
         root.setLevel(level)
+        printed[0].setLevel(logging.NOTSET)
 
 
 def last_lines(folder: Path) -> dict[str, list[dict[str, Any]]]:

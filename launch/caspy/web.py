@@ -127,8 +127,9 @@ def _watch(
         message = json.dumps({"state": state, "rows": [_figures(row) for row in rows]})
         loop.call_soon_threadsafe(feed.put, message)
         nonlocal said
-        lines = json.dumps(last_lines(card.folder))
-        if lines != said:
+        found = last_lines(card.folder)
+        lines = json.dumps(found)
+        if found and lines != said:  # a folder that is gone has not taken back what was said
             said = lines
             loop.call_soon_threadsafe(logs.put, lines)
 

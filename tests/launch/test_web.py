@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from camagick.data import Data
+from camagick.service import webplot
 from caspy.errors import PlanError
 from caspy.token import Token
 from tests.buses import Run, card_of
@@ -195,6 +197,31 @@ def test_other_pages_and_other_names_are_refused(bus):
             assert (await session.get(f"{root}/bus", headers=right)).status == 200
 
     asyncio.run(look())
+
+
+def test_nothing_is_made_for_who_asks_for_nothing(monkeypatch):
+    packed = []
+    monkeypatch.setattr(webplot, "pack", lambda *_: packed.append(1) or b"")
+
+    async def show() -> None:
+        with free_port() as port:
+            page = webplot.WebPlot(str(port), 0.001)
+            await page.open()
+            async with aiohttp.ClientSession() as session:
+                channel = await session.ws_connect(f"http://127.0.0.1:{port}/live")
+                async with asyncio.timeout(DEADLINE_S):
+                    for _ in range(2):
+                        page.show(Data({"x": 1.0}), 0)
+                        await channel.receive()
+                        for _ in range(50):  # it has one, and does not ask
+                            page.show(Data({"x": 1.0}), 0)
+                            await asyncio.sleep(0.001)
+                        await channel.send_str("next")
+                await channel.close()
+            await page.close()
+
+    asyncio.run(show())
+    assert len(packed) <= 4
 
 
 def test_who_asks_for_nothing_more_is_sent_nothing_more(plot):

@@ -89,8 +89,9 @@ class WebPlot:
     async def _send(self) -> None:
         while True:
             await self._arrived.wait()
+            await self._feed.wanted()  # nothing is packed for a browser that sleeps or was stopped
             self._arrived.clear()
-            if self._newest and self._feed.listeners:
+            if self._newest:
                 self._feed.put(pack(self._newest, self._seq, self._looks))
                 await asyncio.sleep(self._period)
 
