@@ -201,7 +201,12 @@ def test_other_pages_and_other_names_are_refused(bus):
 
 def test_nothing_is_made_for_who_asks_for_nothing(monkeypatch):
     packed = []
-    monkeypatch.setattr(webplot, "pack", lambda *_: packed.append(1) or b"")
+
+    def pack(*_: Any) -> bytes:
+        packed.append(1)
+        return b""
+
+    monkeypatch.setattr(webplot, "pack", pack)
 
     async def show() -> None:
         with free_port() as port:

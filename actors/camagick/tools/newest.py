@@ -60,7 +60,7 @@ class _Slot:
     def reserve(self, size: int) -> int:
         """Return where so many bytes more can be put."""
         at = self._end
-        self._end += -(-size // _ALIGN) * _ALIGN
+        self._end += -(-max(1, size) // _ALIGN) * _ALIGN
         if self._end > self.size:
             self.size = -(-max(self._end, 2 * self.size) // mmap.PAGESIZE) * mmap.PAGESIZE
             os.ftruncate(self.handle, self.size)
