@@ -82,7 +82,16 @@ def test_the_log_of_every_actor_and_the_end_by_token(controlled):
                     (text,) = await messages(session, f"{root}/logs", 1)
                     said = json.loads(text)
             line = said["slice.2"][0]
-            assert line["level"] in ("WARNING", "ERROR")  # whatever is printed
+            assert line["level"] == "ERROR"
+            run.actor("summary.3").kill()
+            async with asyncio.timeout(DEADLINE_S):
+                while "launcher" not in said:
+                    (text,) = await messages(session, f"{root}/logs", 1)
+                    said = json.loads(text)
+                    await asyncio.sleep(0.1)
+            assert said["launcher"][0]["level"] == "WARNING"  # which is not printed
+            assert "is started again" in said["launcher"][0]["text"]
+            assert "is started again" not in run.log
             assert "slice 7" in line["text"]
             for wrong in ({}, {"Authorization": "Bearer " + "x" * 16}):
                 answer = await session.post(f"{root}/end/drain", headers=wrong)
