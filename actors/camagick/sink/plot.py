@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from camagick.data import Data
-from camagick.errors import BadOption, MissingExtra
+from camagick.errors import BadOption, CamagickError, MissingExtra
 from camagick.processor import EndOfData, ProcessorBase, Role
 from camagick.tools.canvas import wants_window
 from camagick.tools.panelspec import KINDS, BadStyle, Style
 from camagick.tools.url import BadUrl, Template
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from camagick.service.webplot import WebPlot
     from camagick.tools.drawing import Drawing
 
@@ -22,6 +25,21 @@ log = logging.getLogger(__name__)
 _FORMATS = ("png", "svg", "pdf", "jpg", "jpeg", "webp", "mp4")
 #: No screen, and nobody's eye, gains by more pictures a second.
 _MOST_HZ = 30.0
+
+
+class PlotError(CamagickError):
+    """The picture cannot be drawn or saved."""
+
+
+@contextlib.contextmanager
+def _named() -> Iterator[None]:
+    """Say that it is this sink that cannot draw."""
+    from camagick.tools.drawing import DrawingFailed
+
+    try:
+        yield
+    except DrawingFailed as error:
+        raise PlotError(f"plot: {error}") from None
 
 
 class Processor(ProcessorBase):
@@ -147,12 +165,14 @@ class Processor(ProcessorBase):
 
         drawing = Drawing(Look(window, self._file, self._period, self._styles, self._x, self._grid))
         self._drawing = drawing
-        reason = await drawing.open()
+        with _named():
+            reason = await drawing.open()
         if reason:
             log.warning('msg="no window: nothing to show" reason="%s"', reason)
             if self._file:  # draw that at least
                 self._drawing = None
-                await drawing.close()
+                with _named():
+                    await drawing.close()
                 await self._open(window=False)
 
     async def shutdown(self) -> None:
@@ -162,7 +182,8 @@ class Processor(ProcessorBase):
             await page.close()
         drawing, self._drawing = self._drawing, None
         if drawing is not None:
-            await drawing.close()
+            with _named():
+                await drawing.close()
 
     async def __call__(self, data: Any = None, context: Any = None) -> None:
         """Note the newest data; it is drawn when its time has come."""
@@ -170,7 +191,10 @@ class Processor(ProcessorBase):
             if self.placement.only_sink and self._page is None:
                 raise EndOfData("the window was closed")
         elif self._drawing is not None:
-            self._drawing.show(Data.of(data))
+            given = Data.of(data)
+            units = {tag: str(given.attributes(tag).get("units") or "") for tag in given}
+            with _named():
+                self._drawing.show(given, units)
         if self._page is not None:
             self._page.show(Data.of(data), self.seq)
 

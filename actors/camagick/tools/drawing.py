@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from setproctitle import getproctitle
 
-from camagick.errors import CamagickError
 from camagick.tools.command import Murmur, ending, exited
 from camagick.tools.newest import Lent, Newest
 from camagick.tools.panels import History, kind_of, summary
 
 if TYPE_CHECKING:
-    from camagick.data import Data
+    from collections.abc import Mapping
+
     from camagick.tools.panelspec import Style
 
 log = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ _OPEN_S, _FINISH_S = 120.0, 10.0
 _RESTARTS, _END_S = 3, 1.0
 
 
-class PlotError(CamagickError):
-    """The picture cannot be drawn or saved."""
+class DrawingFailed(Exception):
+    """The picture cannot be drawn or saved; the message says why."""
 
 
 class Look(NamedTuple):
@@ -100,7 +100,7 @@ class Drawing:
 
         Raises
         ------
-        PlotError
+        DrawingFailed
             When it cannot be started.
         """
         self._opened = asyncio.get_running_loop().create_future()
@@ -109,7 +109,7 @@ class Drawing:
             async with asyncio.timeout(_OPEN_S):
                 return await self._opened
         except TimeoutError:
-            raise PlotError(f"plot: no window within {_OPEN_S:.0f} s") from None
+            raise DrawingFailed(f"no window within {_OPEN_S:.0f} s") from None
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -125,7 +125,7 @@ class Drawing:
             )  # fmt: skip
         except OSError as error:
             ours.close()
-            raise PlotError(f"plot: {error}") from None
+            raise DrawingFailed(str(error)) from None
         finally:
             theirs.close()
         ours.setblocking(False)
@@ -136,19 +136,19 @@ class Drawing:
             self._murmur = Murmur(self._process.stderr, "drawing")
             loop.add_reader(self._murmur, self._listen)
 
-    def show(self, data: Data) -> None:
+    def show(self, values: Mapping[str, Any], units: Mapping[str, str]) -> None:
         """Note the newest data; they are handed over when the other process asks for them.
 
         Raises
         ------
-        PlotError
+        DrawingFailed
             When it has failed.
         """
         if self._failed:
-            raise PlotError(f"plot: {self._failed}")
+            raise DrawingFailed(self._failed)
         if self._channel is None:
             return
-        for tag, value in data.items():
+        for tag, value in values.items():
             kind = kind_of(value)
             if kind == "history":
                 self._histories.setdefault(tag, History()).add(value)
@@ -157,7 +157,7 @@ class Drawing:
                 self._newest.put(tag, np.asarray(value))
             else:
                 self._newest.put(tag, summary(value))
-            self._units[tag] = str(data.attributes(tag).get("units") or "")
+        self._units.update(units)
         self._hand_over()
 
     def _hand_over(self) -> None:
@@ -250,7 +250,7 @@ class Drawing:
 
         Raises
         ------
-        PlotError
+        DrawingFailed
             When the last picture could not be saved.
         """
         process = self._process
@@ -271,7 +271,7 @@ class Drawing:
         self._last_words()
         self._newest.close()
         if self._failed:
-            raise PlotError(f"plot: {self._failed}")
+            raise DrawingFailed(self._failed)
 
     def _hear_the_rest(self) -> None:
         while self._channel is not None:

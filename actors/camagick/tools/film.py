@@ -58,6 +58,7 @@ class Film:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         # Fragments: there is no index at the end that a killed run would never write.
         flags = ["-movflags", "+frag_keyframe+empty_moov+default_base_moof", "-g", "10"]
+        flags += ["-tune", "zerolatency", "-flush_packets", "1"]
         self._writer = FFMpegWriter(
             fps=rate_hz,  # type: ignore[arg-type] # it is a text in the end
             codec="h264",
