@@ -211,10 +211,17 @@ def test_closing_the_window_ends_the_run_or_only_the_drawing(grabbed):
 def test_a_film(tmp_path):
     imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
 
+    def playable() -> bool:
+        """Tell whether there are pictures in the film, which is not finished."""
+        try:
+            return bool(imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "f0.mp4"))[0])
+        except RuntimeError:
+            return False
+
     async def main() -> None:
         async with plot(file=f"{tmp_path}/f{{seq}}.mp4", Hz=25) as node:
             async with asyncio.timeout(DEADLINE):
-                while not (tmp_path / "f0.mp4").exists():
+                while not ((tmp_path / "f0.mp4").exists() and playable()):
                     await node({"image": np.random.random((32, 32))}, {})
                     await asyncio.sleep(0.01)
             for _ in range(3):
