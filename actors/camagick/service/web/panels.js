@@ -149,8 +149,8 @@ class Panel {
     pen.strokeRect(left, top, right - left, bottom - top);
     pen.globalAlpha = 1;
     pen.textAlign = "right";
-    pen.fillText(short(high), left - 4, top + 10);
-    pen.fillText(short(low), left - 4, bottom);
+    pen.fillText(short(high), left - 4, top + 10, left - 6);
+    pen.fillText(short(low), left - 4, bottom, left - 6);
     const per = (full || all.length) / all.length;
     const ends = x ? extent(x, false, {}) : [Math.round(from * per), Math.round((from + values.length) * per) - 1];
     pen.fillText(`${short(ends[1])} ${label}`, right, height - 5);
