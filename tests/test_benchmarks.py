@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks import frames, peers, pipes, storage, table
+from benchmarks import frames, looking, peers, pipes, storage, table
 from benchmarks.__main__ import main
 from benchmarks.fifos import fifos
 from benchmarks.measure import (
@@ -135,6 +135,23 @@ def test_storing_beside_plain_loops(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "| 2048 points | hdf5, commits of 4 |" in said
     assert "not measured: the peer" in said
+
+
+def test_looking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
+    (stopped,) = (guest for guest in looking.GUESTS if guest.name == "window, SIGSTOPped")
+    rate = looking.looked_at(stopped, looking.PIPE.format(side=16, rate=50), 0.1)
+    assert rate > 0
+    # The others are run by the same function: what is done with their rates is what is left.
+    monkeypatch.setattr(looking, "looked_at", lambda guest, *_: 100.0 if guest.sink else 1.0)
+    monkeypatch.setattr(looking, "chromium", lambda: None)
+    looking.main(["--rounds", "2", "--results", str(tmp_path)])
+    ratios = json.loads((tmp_path / "looking.json").read_text())["ratios"]
+    assert ratios["window"] == [1.0, 1.0]
+    assert not any(name.startswith("browser") for name in ratios)
+    assert "nobody looks: 100.0" in capsys.readouterr().out
 
 
 def test_a_peer_without_its_python() -> None:

@@ -6,9 +6,11 @@ import ast
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import h5py
 import pytest
+import yaml
 
-from tests.docs_runner import ROOT, Running, environment, loopback, until_there
+from tests.docs_runner import ROOT, Running, blocks, environment, loopback, until_there
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +20,7 @@ EXAMPLES = ROOT / "examples"
 TRIED = {
     "README.md", "ad-hoc.spy", "api_bluesky.py", "api_function_source.py", "api_hello_ioc.py",
     "api_plot.py", "demo.py", "loopback.env", "own_processor.py", "roi-to-ioc.spy",
-    "scan-to-hdf5.spy",
+    "roi.spy", "scan-to-hdf5.spy", "tango-bridge.spy",
 }  # fmt: skip
 #: Runs a script with its debug messages shown.
 _WITH_LOG = (
@@ -70,7 +72,7 @@ def test_the_loopback_variables_stay_on_loopback() -> None:
         assert all(one.startswith("127.0.0.1:") for one in variables[name].split()), name
 
 
-def test_the_recipes_work_together(start: Start) -> None:
+def test_the_recipes_work_together(start: Start, tmp_path: Path) -> None:
     ioc = start("caspy -yaml $EXAMPLES/ad-hoc.spy")
     roi = start("caspy -yaml $EXAMPLES/roi-to-ioc.spy", server=1)
     scan = start("caspy -yaml $EXAMPLES/scan-to-hdf5.spy", server=2)
@@ -82,8 +84,24 @@ def test_the_recipes_work_together(start: Start) -> None:
     put = start("caput EXAMPLE:frame 1")
     assert put.wait() == 0
     assert scan.line() == "my-data.h5#scan-001/EXAMPLE_jedda[1]"
-    for process in (scan, roi, ioc):
+    assert stop(roi) == []  # its port is the next one's
+    # Its own end, so that all that it serves and draws is there when it is looked at.
+    everything = start("caspy -yaml $EXAMPLES/roi.spy -count 3", server=1, MPLBACKEND="Agg")
+    assert everything.wait() == 0
+    with h5py.File(tmp_path / "run.h5") as file:
+        images, sums = file["img"][...], file["img_roi"][...]
+    assert images.shape == (3, 64, 32)
+    assert sums == pytest.approx(images[:, 16:48, 8:24].sum(axis=(1, 2)))
+    assert (tmp_path / "roi.png").read_bytes().startswith(b"\x89PNG")
+    for process in (scan, ioc):
         assert stop(process) == []
+
+
+def test_the_bridge_is_the_one_that_is_tested() -> None:
+    """That of the page, with a Tango server and kills: tests/test_document_tango.py."""
+    shown = next(one for one in blocks(ROOT / "docs/tango.md") if one.file == "bridge.spy")
+    recipe = (EXAMPLES / "tango-bridge.spy").read_text()
+    assert list(yaml.safe_load_all(recipe)) == list(yaml.safe_load_all(shown.text))
 
 
 def test_demo(start: Start) -> None:

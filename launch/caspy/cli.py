@@ -164,6 +164,7 @@ class _Launcher(click.Command):
 @click.option("-stats", metavar="FILE", help="Write statistics as JSON lines ('-': here).")
 @click.option("-metrics", metavar="PORT", help="Serve metrics to Prometheus at [HOST:]PORT.")
 @click.option("-web", metavar="[BUS|PORT]", help="Serve a running bus, or this run, as a page.")
+@click.option("-web-control", metavar="FILE", help="Let who knows the token in FILE end the run.")
 @click.option("-ls", metavar="[BUS]", help="List running buses, or the actors of one.")
 @click.option("-top", metavar="[BUS]", help="Watch a running bus: rates, queues, losses.")
 @click.option("-stop", metavar="BUS", help="Drain and end a running bus.")
@@ -263,6 +264,10 @@ class _Session:
         for name in ("grant", "revoke"):
             if self._options[name] is not None and not self._problems:
                 return self._grant(name, self._options[name])
+        control = self._options["web_control"]
+        if control is not None and self._options["web"] is None:
+            text = "-web-control is about a page: -web says which"
+            self._problems.append(Problem(text, self._at["web-control"]))
         for name in ("ls", "top", "stop", "web"):
             if self._options[name] is not None and not (name == "web" and self._has_pipe):
                 return self._visit(name, self._options[name])
@@ -286,6 +291,9 @@ class _Session:
         from caspy import visit
 
         try:
+            control = self._options["web_control"]
+            if what == "web" and control is not None:
+                return visit.web(bus, control)
             return visit.VISITS[what](bus)
         except visit.ERRORS as error:
             raise _Wrong([Problem(str(error), self._at[what])]) from error
@@ -433,8 +441,10 @@ class _Session:
         from caspy import watchers
 
         try:
+            if name == "web":
+                return watchers.page(value, self._options["web_control"])
             make = {
-                "stats": watchers.statistics, "metrics": watchers.metrics, "web": watchers.page,
+                "stats": watchers.statistics, "metrics": watchers.metrics,
                 "listen": watchers.gateway,
             }  # fmt: skip
             return make[name](value)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from camagick_broker import running
 from camagick_broker.address import bus_folder, clean_up
 from camagick_broker.errors import AddressError
-from caspy import standardinput
+from caspy import logbook, standardinput
 from caspy.card import make_card
 from caspy.errors import PlanError
 from caspy.hosts.opening import Places
@@ -86,6 +86,7 @@ def opened(
         policy, places = policy or Policy(), places or Places()
         with (
             bus_folder(plan.bus) as folder,
+            logbook.kept(folder),
             outposts_opened(plan, places, policy) as (post, outposts),
         ):
             card = make_card(plan)

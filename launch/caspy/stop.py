@@ -64,6 +64,21 @@ def stop(name: str, patience_s: float = PATIENCE_S) -> tuple[str, int]:
     return f"{name} {how}, after {time.monotonic() - since:.1f} s", int(found == "killed")
 
 
+def ask(card: Card, times: int = 1) -> None:
+    """Press Ctrl-C in the terminal of a bus: once to drain and end, twice to end at once.
+
+    Raises
+    ------
+    CannotStop
+        When the process on its card is not its launcher.
+    """
+    with _launcher(card) as handle:
+        for _ in range(times):
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                signal.pidfd_send_signal(handle, signal.SIGINT)
+            time.sleep(_LOOK_S)
+
+
 @contextlib.contextmanager
 def _launcher(card: Card) -> Iterator[int]:
     """Yield a handle of the launcher of a bus, once it is certain that this process is the one."""

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from camagick_broker.errors import AddressError
+from caspy.errors import PlanError
 from caspy.stop import CannotStop
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ class CannotShow(Exception):
 
 
 #: What a user can mend.
-ERRORS = (AddressError, CannotStop, CannotShow)
+ERRORS = (AddressError, CannotStop, CannotShow, PlanError)
 
 
 def ls(bus: str) -> int:
@@ -47,7 +48,7 @@ def stop(bus: str) -> int:
     return code
 
 
-def web(bus: str) -> int:
+def web(bus: str, control: str | None = None) -> int:
     """Serve a bus as a page at a free port, until Ctrl-C; return the exit code."""
     from camagick_broker.running import find
     from caspy.catalogue import is_installed
@@ -56,11 +57,14 @@ def web(bus: str) -> int:
     if not is_installed("aiohttp"):
         raise CannotShow("-web needs aiohttp: pip install '.[web]'")
     from camagick.service.listening import listen
+    from caspy.token import Token
     from caspy.web import serve
+
+    token = None if control is None else Token(control)
 
     listening = listen("0")
     print(f"{card.bus}: http://127.0.0.1:{listening.getsockname()[1]}/", flush=True)
-    return serve(card, listening)
+    return serve(card, listening, token)
 
 
 VISITS: dict[str, Callable[[str], int]] = {"ls": ls, "top": top, "stop": stop, "web": web}

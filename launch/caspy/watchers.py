@@ -87,15 +87,25 @@ def metrics(address: str) -> Watcher:
     return Watcher("metrics", serve, listening.close)
 
 
-def page(address: str) -> Watcher:
+def page(address: str, control: str | None = None) -> Watcher:
     """Return what serves the run as a page at PORT of the loopback, or at HOST:PORT.
+
+    Parameters
+    ----------
+    address
+        Where.
+    control
+        The file with the token for who may end the run, None for nobody.
 
     Raises
     ------
     PlanError
-        When nobody can listen there, or the library is missing.
+        When nobody can listen there, the library is missing, or the token is no good.
     """
     from caspy.catalogue import is_installed
+    from caspy.token import Token
+
+    token = None if control is None else Token(control)
 
     if not is_installed("aiohttp"):
         raise PlanError("-web needs aiohttp: pip install '.[web]'")
@@ -104,7 +114,7 @@ def page(address: str) -> Watcher:
     def serve(card: Card) -> int:
         from caspy.web import serve as work
 
-        return work(card, listening)
+        return work(card, listening, token)
 
     return Watcher("page", serve, listening.close)
 

@@ -75,6 +75,7 @@ OPTIONS = {
     "grant": Takes("always"),
     "revoke": Takes("always"),
     "web": Takes("perhaps"),
+    "web-control": Takes("always"),
     "stats": Takes("always"),
     "metrics": Takes("always"),
 }

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import inspect
+import itertools
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,6 +15,8 @@ import pytest
 from caspy import casting, catalogue, manual
 from caspy.describe import describe, list_all
 from caspy.docstring import parameters, reflowed, sections
+from caspy.parse import parse
+from caspy.words import sort
 
 FOLDER = Path(__file__).parents[2] / "docs/processors"
 ALL = [
@@ -27,6 +35,35 @@ def test_every_argument_is_explained_and_every_explanation_has_its_argument(role
     assert list(said) == list(casting.parameters(cls))
     assert all(one.text for one in said.values())
     assert "Examples" in sections(cls.__doc__)
+
+
+@pytest.mark.parametrize(("role", "name"), ALL)
+def test_types_and_defaults_are_those_of_the_signature(role, name):
+    cls = catalogue.load(role, name)
+    said, known = parameters(cls.__doc__), casting.parameters(cls)
+    for one, told in said.items():
+        assert told.type, f"{one}: no type"
+        default = known[one].default
+        written = re.search(r"default (.+)$", told.type)
+        if written is None:
+            assert default in (inspect.Parameter.empty, None, "", ()), f"{one}: default {default!r}"
+            continue
+        with contextlib.suppress(ValueError, SyntaxError):  # `no limit`: in words
+            assert ast.literal_eval(written[1]) == default, one
+
+
+@pytest.mark.parametrize(("role", "name"), ALL)
+def test_the_examples_of_the_help_are_command_lines(role, name):
+    text = sections(catalogue.load(role, name).__doc__)["Examples"].replace("\\\n", " ")
+    lines = [line.strip() for line in text.splitlines() if "caspy " in line.split("|")[-1]]
+    lines = [line for line in lines if re.match(r"(\S+ \| |\w+=\S+ )*caspy -", line)]
+    for line in lines:
+        words = shlex.split(line.partition("caspy ")[2].partition(" &")[0], comments=False)
+        words = list(itertools.takewhile(lambda word: word not in ("|", ">"), words))
+        sorted_ = sort(words)
+        assert not sorted_.problems, line
+        assert not parse(sorted_.words).problems, line
+    assert lines, "no command line"
 
 
 @pytest.mark.parametrize(("role", "name"), ALL)

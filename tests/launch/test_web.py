@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.buses import card_of
+from camagick.data import Data
+from camagick.service import webplot
+from caspy.errors import PlanError
+from caspy.token import Token
+from tests.buses import Run, card_of
 from tests.servers.ioc import free_port
 
 aiohttp = pytest.importorskip("aiohttp")
@@ -46,11 +50,94 @@ def bus():
             assert page.close() == 0
 
 
+WORD = "0123456789abcdef"
+
+
+@pytest.fixture
+def controlled(tmp_path):
+    """Return a run whose page lets those end it who know the token, its port and its log."""
+    token = tmp_path / "token"
+    token.write_text(WORD + "\n")
+    token.chmod(0o600)
+    words = ["-bus", "ruled", "-on-error", "skip", "--from-scratch", "counter", "n=1", "rate=50"]
+    fail = ["--slice", "7", "--to-summary", "path=/dev/null"]
+    with (
+        free_port() as port,
+        Run(*words, *fail, "-web", str(port), "-web-control", str(token), log="ERROR") as run,
+    ):
+        card_of("ruled")
+        yield run, port
+
+
+def test_the_log_of_every_actor_and_the_end_by_token(controlled):
+    run, port = controlled
+
+    async def look() -> None:
+        root = f"http://127.0.0.1:{port}"
+        async with aiohttp.ClientSession() as session:
+            assert (await (await answered(session, f"{root}/bus")).json())["control"] is True
+            async with asyncio.timeout(DEADLINE_S):
+                said: dict[str, Any] = {}
+                while "slice.2" not in said:
+                    (text,) = await messages(session, f"{root}/logs", 1)
+                    said = json.loads(text)
+            line = said["slice.2"][0]
+            assert line["level"] == "ERROR"
+            run.actor("summary.3").kill()
+            async with asyncio.timeout(DEADLINE_S):
+                while "launcher" not in said:
+                    (text,) = await messages(session, f"{root}/logs", 1)
+                    said = json.loads(text)
+                    await asyncio.sleep(0.1)
+            assert said["launcher"][0]["level"] == "WARNING"  # which is not printed
+            assert "is started again" in said["launcher"][0]["text"]
+            assert "is started again" not in run.log
+            assert "slice 7" in line["text"]
+            for wrong in ({}, {"Authorization": "Bearer " + "x" * 16}):
+                answer = await session.post(f"{root}/end/drain", headers=wrong)
+                assert answer.status == 403
+            right = {"Authorization": f"Bearer {WORD}"}
+            elsewhere = right | {"Origin": "http://elsewhere.org"}
+            assert (await session.post(f"{root}/end/drain", headers=elsewhere)).status == 403
+            assert (await session.post(f"{root}/end/now", headers=right)).status == 404
+            assert run.running
+            assert (await session.post(f"{root}/end/drain", headers=right)).status == 200
+
+    asyncio.run(look())
+    assert run.wait() == 0
+
+
+def test_without_a_token_nobody_ends_it(bus):
+    async def look() -> None:
+        root = f"http://127.0.0.1:{bus}"
+        async with aiohttp.ClientSession() as session:
+            assert (await (await answered(session, f"{root}/bus")).json())["control"] is False
+            headers = {"Authorization": f"Bearer {WORD}"}
+            answer = await session.post(f"{root}/end/drain", headers=headers)
+            assert answer.status == 403
+            assert "-web-control" in await answer.text()
+
+    asyncio.run(look())
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "said"),
+    [("short", 0o600, "16 letters"), (WORD, 0o644, "chmod 600"), (None, 0, "cannot read")],
+)
+def test_a_token_that_is_no_secret(tmp_path, text, mode, said):
+    file = tmp_path / "token"
+    if text is not None:
+        file.write_text(text)
+        file.chmod(mode)
+    with pytest.raises(PlanError, match=said):
+        Token(str(file))
+
+
 @pytest.fixture
 def plot():
     with free_port() as port:
-        pipe = ["--from-scratch", "counter", "n=1", "line=64", "rate=50"]
-        page = Page(*pipe, "--to-plot", f"web={port}")
+        pipe = ["--from-scratch", "counter", "n=1", "line=64", "e=64", "rate=50"]
+        page = Page(*pipe, "--to-plot", f"web={port}", "x=e", "layout=1x2", "line=log,1:9")
         try:
             yield port
         finally:
@@ -121,6 +208,36 @@ def test_other_pages_and_other_names_are_refused(bus):
     asyncio.run(look())
 
 
+def test_nothing_is_made_for_who_asks_for_nothing(monkeypatch):
+    packed = []
+
+    def pack(*_: Any) -> bytes:
+        packed.append(1)
+        return b""
+
+    monkeypatch.setattr(webplot, "pack", pack)
+
+    async def show() -> None:
+        with free_port() as port:
+            page = webplot.WebPlot(str(port), 0.001)
+            await page.open()
+            async with aiohttp.ClientSession() as session:
+                channel = await session.ws_connect(f"http://127.0.0.1:{port}/live")
+                async with asyncio.timeout(DEADLINE_S):
+                    for _ in range(2):
+                        page.show(Data({"x": 1.0}), 0)
+                        await channel.receive()
+                        for _ in range(50):  # it has one, and does not ask
+                            page.show(Data({"x": 1.0}), 0)
+                            await asyncio.sleep(0.001)
+                        await channel.send_str("next")
+                await channel.close()
+            await page.close()
+
+    asyncio.run(show())
+    assert len(packed) <= 4
+
+
 def test_who_asks_for_nothing_more_is_sent_nothing_more(plot):
     async def look() -> None:
         url = f"http://127.0.0.1:{plot}"
@@ -128,6 +245,10 @@ def test_who_asks_for_nothing_more_is_sent_nothing_more(plot):
             assert "/plot.js" in await (await answered(session, f"{url}/")).text()
             async with session.ws_connect(f"{url}/live") as silent:
                 first = header((await silent.receive(DEADLINE_S)).data)
+                tags = {entry["tag"]: entry for entry in first["tags"]}
+                assert (tags["line"]["style"]["log"], tags["e"]["axis"]) == (True, True)
+                look = await session.get(f"{url}/look")
+                assert await look.json() == {"columns": 2}
                 # Others are served all the while.
                 seen = [header(one)["seq"] for one in await messages(session, f"{url}/live", 5)]
                 assert seen == sorted(set(seen))
@@ -163,6 +284,7 @@ def test_visiting_a_bus(bus):
             ["-web", "x", "--from-scratch", "counter", "n=1", "--to-summary"],
             "neither PORT nor HOST:PORT",
         ),
+        (["-web-control", "x", "--from-scratch", "counter", "n=1", "--to-summary"], "-web says"),
         (["--from-scratch", "counter", "n=1", "--to-plot", "web=x"], "neither PORT nor HOST:PORT"),
     ],
 )

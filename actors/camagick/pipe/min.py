@@ -14,10 +14,10 @@ class Processor(NumpyFunction):
 
     Parameters
     ----------
-    *args
+    *args : number, text or tuple
         Further arguments of ``numpy.min``; the first is the axis, an integer or a tuple of them.
         Without one, all axes are meant, and the result is a single number.
-    **kwargs
+    **kwargs : number, text or tuple
         Further arguments by name: ``axis=1``, ``axis=(0,1)``, ``keepdims=True``.
 
     Examples

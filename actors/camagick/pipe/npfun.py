@@ -22,9 +22,9 @@ class Processor(NumpyFunction):
     ----------
     op : str
         Name of the function.
-    *args
+    *args : number, text or tuple
         Further arguments, in the order of the function: ``--npfun clip 0 1``.
-    **kwargs
+    **kwargs : number, text or tuple
         Further arguments by name: numbers, True, False, None, tuples such as ``axis=(0,1)``, or
         text.
 

@@ -9,37 +9,90 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from camagick.data import Data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from camagick.data import Data
-
 #: The most points of a line, and the most rows or columns of an image.
 POINTS, PIXELS = 4096, 512
 _TEXT = 2000
+#: Attributes that are told, and letters of each.
+_ATTRIBUTES, _BRIEF = 30, 60
+#: Levels of an image: enough for a browser to choose others, and a log scale, without steps.
+_LEVELS = 65535
 
 
-def pack(data: Data, seq: int) -> bytes:
+class Small(NamedTuple):
+    """What a browser can show of a value: a copy, no larger than a screen.
+
+    Attributes
+    ----------
+    value
+        The value, or some of it.
+    full
+        The shape of all of it.
+    known
+        Its attributes.
+    """
+
+    value: Any
+    full: tuple[int, ...]
+    known: Mapping[str, Any]
+
+
+def keep(data: Data) -> dict[str, Small]:
+    """Return what a browser can show of an iteration, by tag: it shares no memory with it."""
+    return {tag: _small(value, data.attributes(tag)) for tag, value in data.items()}
+
+
+def _small(value: Any, known: Mapping[str, Any]) -> Small:
+    if isinstance(value, str):
+        return Small(value[:_TEXT], (), known)
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        return Small(str(value)[:_TEXT], (), known)
+    shape = array.shape
+    if array.dtype.kind == "c":
+        array = np.abs(array)
+    if array.dtype.kind not in "biuf" or array.size == 0:
+        return Small(str(value)[:_TEXT] if array.ndim == 0 else _called(array), shape, known)
+    if array.size == 1:
+        return Small(float(array.reshape(())), shape, known)
+    if array.ndim == 1:
+        return Small(envelope(array.astype(np.float32), POINTS), shape, known)
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8):
+        return Small(thinned(array, PIXELS).copy(), shape, known)
+    return Small(_called(array), shape, known)
+
+
+def pack(
+    data: Data | Mapping[str, Small], seq: int, looks: Mapping[str, Any] | None = None
+) -> bytes:
     """Return an iteration as a browser is sent it.
 
     Parameters
     ----------
     data
-        Its tags. Numbers, 1-D and 2-D arrays, and 3-D arrays of RGB colours are drawn; of anything
-        else a text is shown.
+        Its tags, or what `keep` has left of them. Numbers, 1-D and 2-D arrays, and 3-D arrays of
+        RGB colours are drawn; of anything else a text is shown.
     seq
         Number of the iteration.
+    looks
+        How to draw a tag: what is added to its entry.
     """
+    kept: Mapping[str, Small] = keep(data) if isinstance(data, Data) else data
     chunks: list[bytes] = []
     tags = []
     size = 0
-    for tag, value in data.items():
-        entry, payload = _packed(value)
-        entry |= {"tag": tag, "at": size} | _known(data.attributes(tag))
+    for tag, small in kept.items():
+        entry, payload = _packed(small)
+        entry |= {"tag": tag, "at": size} | _known(small.known) | (looks or {}).get(tag, {})
         chunks.append(payload + bytes(-len(payload) % 8))
         size += len(chunks[-1])
         tags.append(entry)
@@ -54,48 +107,44 @@ def _known(attributes: Mapping[str, Any]) -> dict[str, Any]:
     stamp = attributes.get("timestamp")
     if isinstance(stamp, (int, float)) and math.isfinite(stamp):
         found["timestamp"] = float(stamp)
-    return {name: value for name, value in found.items() if isinstance(value, (str, int, float))}
+    shown = {name: value for name, value in found.items() if isinstance(value, (str, int, float))}
+    texts = [f"{name}: {_brief(attributes[name])}" for name in list(attributes)[:_ATTRIBUTES]]
+    return shown | ({"known": texts} if texts else {})
 
 
-def _packed(value: Any) -> tuple[dict[str, Any], bytes]:
+def _brief(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _BRIEF else text[:_BRIEF] + "..."
+
+
+def _packed(small: Small) -> tuple[dict[str, Any], bytes]:
     """Return what describes a value, and its bytes."""
+    value = small.value
     if isinstance(value, str):
-        return {"kind": "text", "text": value[:_TEXT]}, b""
-    array = np.asarray(value)
-    if array.dtype.kind not in "biuf" or array.size == 0:
-        text = str(value)[:_TEXT] if array.ndim == 0 else _called(array)
-        return {"kind": "text", "text": text}, b""
-    if array.size == 1:
-        number = float(array.reshape(()))
-        return {"kind": "number", "value": number if math.isfinite(number) else None}, b""
-    if array.ndim == 1:
-        return _line(array)
-    if array.ndim == 2:
-        return _image(array)
-    if array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8:
-        small = thinned(array, PIXELS)
-        shape = list(small.shape[:2])
-        return {"kind": "colours", "shape": shape, "full": list(array.shape[:2])}, small.tobytes()
-    return {"kind": "text", "text": _called(array)}, b""
+        return {"kind": "text", "text": value}, b""
+    if isinstance(value, float):
+        return {"kind": "number", "value": value if math.isfinite(value) else None}, b""
+    if value.ndim == 1:
+        return {"kind": "line", "points": len(value), "full": small.full[0]}, value.tobytes()
+    if value.ndim == 2:
+        return _image(small)
+    shape = {"shape": list(value.shape[:2]), "full": list(small.full[:2])}
+    return {"kind": "colours"} | shape, value.tobytes()
 
 
 def _called(array: np.ndarray) -> str:
     return f"{array.dtype} array of shape {array.shape}"
 
 
-def _line(array: np.ndarray) -> tuple[dict[str, Any], bytes]:
-    points = envelope(array.astype(np.float32), POINTS)
-    return {"kind": "line", "points": len(points), "full": len(array)}, points.tobytes()
-
-
-def _image(array: np.ndarray) -> tuple[dict[str, Any], bytes]:
-    small = thinned(array, PIXELS).astype(np.float32)
-    finite = small[np.isfinite(small)]
+def _image(small: Small) -> tuple[dict[str, Any], bytes]:
+    image = small.value.astype(np.float32)
+    good = np.isfinite(image)
+    finite = image if good.all() else image[good]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    scale = 254.0 / (high - low) if high > low else 0.0
-    # 0 is what is no number, 1 to 255 are the levels.
-    levels = np.where(np.isfinite(small), 1.0 + (small - low) * scale, 0.0).astype(np.uint8)
-    entry = {"kind": "image", "shape": list(small.shape), "full": list(array.shape)}
+    scale = (_LEVELS - 1) / (high - low) if high > low else 0.0
+    with np.errstate(invalid="ignore"):  # what is no number becomes 0
+        levels = np.where(good, 1.5 + (image - low) * scale, 0.0).astype("<u2")
+    entry = {"kind": "image", "shape": list(image.shape), "full": list(small.full)}
     return entry | {"low": low, "high": high}, levels.tobytes()
 
 

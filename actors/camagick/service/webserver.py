@@ -34,7 +34,8 @@ class Feed:
         self._newest: str | bytes | None = None
         self._number = 0
         self._news = asyncio.Event()
-        self.listeners = 0
+        self._waiting = 0
+        self._wanted = asyncio.Event()
 
     def put(self, message: str | bytes) -> None:
         """Replace the newest message."""
@@ -46,8 +47,19 @@ class Feed:
     async def newer(self, than: int) -> tuple[int, str | bytes]:
         """Wait for a message that is newer than that number; return its number and itself."""
         while self._number <= than or self._newest is None:
-            await self._news.wait()
+            self._waiting += 1
+            self._wanted.set()
+            try:
+                await self._news.wait()
+            finally:
+                self._waiting -= 1
+                if not self._waiting:
+                    self._wanted.clear()
         return self._number, self._newest
+
+    async def wanted(self) -> None:
+        """Wait until somebody waits for something newer: until then it need not be made."""
+        await self._wanted.wait()
 
 
 class Site:
@@ -96,6 +108,15 @@ class Site:
 
         self._app.router.add_get(path, answer)
 
+    def add_post(self, path: str, react: Callable[[Any], Awaitable[tuple[int, str]]]) -> None:
+        """Let a page ask for something; `react` returns the status and a line of text."""
+
+        async def answer(request: Any) -> Any:
+            status, text = await react(request)
+            return self.web.Response(status=status, text=f"{text}\n", headers=_HEADERS)
+
+        self._app.router.add_post(path, answer)
+
     def add_feed(self, path: str, open_feed: Callable[[Any], Awaitable[tuple[Feed, Any]]]) -> None:
         """Serve a feed by WebSocket.
 
@@ -115,11 +136,9 @@ class Site:
             except Exception as error:  # noqa: BLE001 - the user sees it in the page
                 await channel.send_str(str(error))
                 return channel
-            feed.listeners += 1
             try:
                 await self._serve(channel, feed)
             finally:
-                feed.listeners -= 1
                 if close is not None:
                     close()
             return channel

@@ -123,11 +123,15 @@ class Murmur:
         return waiting(self._stream.fileno()) > 0
 
     @property
+    def lines(self) -> list[str]:
+        """The last lines, without empty ones."""
+        lines = self._tail.decode("utf-8", "replace").split("\n")
+        return [line.strip() for line in lines if line.strip()]
+
+    @property
     def last(self) -> str:
         """The last line."""
-        lines = self._tail.decode("utf-8", "replace").split("\n")
-        spoken = [line.strip() for line in lines if line.strip()]
-        return spoken[-1] if spoken else ""
+        return self.lines[-1] if self.lines else ""
 
     def close(self) -> None:
         """Hear no more."""

@@ -1,4 +1,4 @@
-"""Pictures of arrays: one panel of a matplotlib figure for each tag."""
+"""Pictures of arrays: what one panel of a matplotlib figure shows of a tag."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from camagick.tools.panelspec import Style
+from camagick.tools.scales import lasting, span
 
-#: What a panel can show, beside 'auto'.
-KINDS = ("auto", "history", "line", "image", "text")
+if TYPE_CHECKING:
+    Curve = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+
 #: Values of a history that are kept, and the longest side of an image that is drawn.
 HISTORY, SIDE = 2000, 2048
 
@@ -31,12 +32,6 @@ def kind_of(value: Any) -> str:
     return {0: "history", 2: "image"}.get(array.ndim, "text")
 
 
-def layout(count: int) -> tuple[int, int]:
-    """Return rows and columns for `count` panels."""
-    rows = max(1, math.ceil(math.sqrt(count)))
-    return rows, max(1, math.ceil(count / rows))
-
-
 class History:
     """The last values of a number, and when they came."""
 
@@ -49,7 +44,7 @@ class History:
         self._times.append(time.monotonic())
         self._values.append(float(_real(value).reshape(-1)[0]))
 
-    def curve(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    def curve(self) -> Curve:
         """Return seconds before the newest value, and the values."""
         times = np.array(self._times)
         return times - (times[-1] if times.size else 0.0), np.array(self._values)
@@ -74,12 +69,32 @@ class Panel:
         What stands above.
     kind
         One of `KINDS`, but not 'auto'.
+    style
+        How it is to look.
+    animated
+        Whether its content is drawn apart from its frame, as a window does.
+
+    Attributes
+    ----------
+    style
+        May be changed at any time: it counts from the next drawing on.
+    held
+        Whether limits stay as they are, whatever the values.
+    changed
+        Whether more than its content has changed since this was set to False.
     """
 
-    def __init__(self, axes: Any, tag: str, units: str, kind: str) -> None:
+    def __init__(
+        self, axes: Any, tag: str, units: str, kind: str, style: Style | None = None,
+        *, animated: bool = False,
+    ) -> None:  # fmt: skip
         self.axes, self.tag, self.kind = axes, tag, kind
+        self.style = style or Style()
+        self.held, self.changed = False, True
+        self._animated = animated
         self._artist: Any = None
         self._bar: Any = None
+        self._scale: tuple[Any, ...] = ()
         title = axes.set_title(f"{tag} [{units}]" if units else tag, fontsize="medium")
         title.set_parse_math(False)  # a '$' in a name is a '$'
         if kind == "history":
@@ -87,67 +102,119 @@ class Panel:
         elif kind == "text":
             axes.set_axis_off()
 
-    def show(self, value: Any, history: History | None, x: Any = None) -> None:
+    def artists(self) -> list[Any]:
+        """Return what is drawn apart from its frame."""
+        return [self._artist] if self._animated and self._artist is not None else []
+
+    def show(self, value: Any, curve: Curve | None = None, x: Any = None) -> None:
         """Draw a value in place of the one before; a line over `x`, if that is as long."""
         if self.kind == "image":
-            self._show_image(_thin(_real(value)))
+            self._show_image(_real(value))
         elif self.kind == "text":
             self._show_text(value)
-        elif history is not None and self.kind == "history":
-            self._show_line(*history.curve())
+        elif curve is not None and self.kind == "history":
+            self._show_line(*curve)
         else:
-            curve = _real(value).reshape(-1)
+            line = _real(value).reshape(-1)
             over = None if x is None else _real(x).reshape(-1)
-            fits = over is not None and over.size == curve.size
-            self._show_line(over if over is not None and fits else np.arange(curve.size), curve)
+            fits = over is not None and over.size == line.size
+            self._show_line(over if over is not None and fits else np.arange(line.size), line)
 
     def _show_line(self, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> None:
         if self._artist is None:
             style = {"marker": "."} if self.kind == "history" else {}
-            (self._artist,) = self.axes.plot(x, y, label=self.tag, linewidth=1, **style)
+            (self._artist,) = self.axes.plot(
+                x, y, label=self.tag, linewidth=1, animated=self._animated, **style
+            )
             if not self.tag.startswith("_"):  # matplotlib hides those from legends, and warns
                 # A fixed corner: looking for the best one takes longer than drawing.
                 self.axes.legend(loc="upper right")
         self._artist.set_data(x, y)
-        self.axes.relim()
-        self.axes.autoscale_view()
+        restyled = self._rescale()
+        # Where somebody has zoomed in, matplotlib has turned the following of the data off.
+        if self.axes.get_autoscalex_on():
+            before = self.axes.get_xlim() if self._animated else None
+            self._limit("x", lasting(x, before) if self.kind == "history" else span(x))
+        if restyled or (self.axes.get_autoscaley_on() and not self.held):
+            before = self.axes.get_ylim() if self._animated and not restyled else None
+            self._limit("y", span(y, self.style, margin=0.05, before=before))
 
-    def _show_image(self, image: np.ndarray[Any, Any]) -> None:
-        if self._artist is None or self._artist.get_array().shape != image.shape:
-            self._start_image(image)
+    def _limit(self, axis: str, wanted: tuple[float, float]) -> None:
+        if tuple(getattr(self.axes, f"get_{axis}lim")()) != wanted:
+            getattr(self.axes, f"set_{axis}lim")(*wanted, auto=True)
+            self.changed = True
+
+    def _rescale(self) -> bool:
+        """Give a line the scale of its style, if that is new; tell whether it is."""
+        if self._scale == (self.style,):
+            return False
+        self._scale, self.changed = (self.style,), True
+        options = {"nonpositive": "mask"} if self.style.log else {}
+        self.axes.set_yscale("log" if self.style.log else "linear", **options)
+        return True
+
+    def _show_image(self, full: np.ndarray[Any, Any]) -> None:
+        image = _thin(full, *self._pixels(full.shape))
+        height, width = full.shape
+        if self._artist is None or self._scale != (self.style, full.shape):
+            self._start_image(image, height, width)
         self._artist.set_data(image)
-        seen = image[np.isfinite(image)]
-        if seen.size:
-            low, high = float(seen.min()), float(seen.max())
-            self._artist.set_clim(low, high if high > low else low + 1.0)
+        if not self.held:
+            before = self._artist.get_clim() if self._animated else None
+            wanted = span(image, self.style, before=before)
+            if wanted != self._artist.get_clim():
+                self._artist.set_clim(*wanted)
+                self.changed = True
 
-    def _start_image(self, image: np.ndarray[Any, Any]) -> None:
+    def _pixels(self, shape: tuple[int, int]) -> tuple[float, float]:
+        """Return how many rows and columns of an image of that shape fit to what is seen of it."""
+        if not self._animated or self._artist is None:
+            return SIDE, SIDE
+        seen = [abs(to - at) for at, to in (self.axes.get_ylim(), self.axes.get_xlim())]
+        room = (self.axes.bbox.height, self.axes.bbox.width)
+        return tuple(
+            min(SIDE, max(1.0, size / max(1.0, part) * pixels))
+            for size, part, pixels in zip(shape, seen, room, strict=True)
+        )
+
+    def _start_image(self, image: np.ndarray[Any, Any], height: int, width: int) -> None:
+        from matplotlib.colors import LogNorm, Normalize
+
         if self._bar is not None:
             self._bar.remove()
             self._artist.remove()
-        height, width = image.shape
         # Square pixels, except where the picture would be a thin strip.
-        square = max(height, width) <= 4 * min(height, width)
+        strip = max(height, width) > 4 * min(height, width)
+        aspect = {"equal": "equal", "free": "auto", "": "auto" if strip else "equal"}
+        low, high = span(image, self.style)
         self._artist = self.axes.imshow(
-            image, aspect="equal" if square else "auto", interpolation="nearest"
-        )
+            image, aspect=aspect[self.style.aspect], interpolation="nearest",
+            norm=(LogNorm if self.style.log else Normalize)(low, high),
+            extent=(-0.5, width - 0.5, height - 0.5, -0.5), animated=self._animated,
+        )  # fmt: skip
         self._bar = self.axes.figure.colorbar(self._artist, ax=self.axes)
+        self._scale = (self.style, (height, width))
+        self.changed = True
 
     def _show_text(self, value: Any) -> None:
         if self._artist is None:
             where = {"transform": self.axes.transAxes, "ha": "center", "va": "center"}
-            self._artist = self.axes.text(0.5, 0.5, "", wrap=True, **where)
+            self._artist = self.axes.text(0.5, 0.5, "", wrap=True, animated=self._animated, **where)
             self._artist.set_parse_math(False)  # a '$' in a text is a '$'
-        self._artist.set_text(_summary(value))
+        self._artist.set_text(summary(value))
 
 
-def _thin(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return an image that is no finer than a screen."""
-    rows, columns = (max(1, -(-side // SIDE)) for side in image.shape)
-    return image[::rows, ::columns]
+def _thin(image: np.ndarray[Any, Any], rows: float, columns: float) -> np.ndarray[Any, Any]:
+    """Return an image that is no finer than a screen: at most so many rows and columns."""
+    steps = [
+        max(1, math.ceil(side / most))
+        for side, most in zip(image.shape, (rows, columns), strict=True)
+    ]
+    return image[:: steps[0], :: steps[1]]
 
 
-def _summary(value: Any) -> str:
+def summary(value: Any) -> str:
+    """Return what is said of a value that cannot be drawn."""
     try:
         array = np.asarray(value)
     except ValueError:
@@ -155,70 +222,3 @@ def _summary(value: Any) -> str:
     if array.ndim == 0:
         return str(value)[:200]
     return f"shape={array.shape}\n{array.dtype}"
-
-
-class Board:
-    """All panels of a figure, arranged in the order in which their tags came first.
-
-    Parameters
-    ----------
-    figure
-        The matplotlib figure.
-    kinds
-        What panels of certain tags shall show; the others show what suits their values.
-    x
-        Tag that lines are drawn over, '' for none.
-    grid
-        Rows and columns, None where they follow the number of panels.
-    """
-
-    def __init__(
-        self,
-        figure: Any,
-        kinds: Mapping[str, str],
-        x: str = "",
-        grid: tuple[int, int] | None = None,
-    ) -> None:
-        self._figure, self._kinds = figure, kinds
-        self._x, self._grid = x, grid
-        self._panels: dict[str, Panel] = {}
-        self._values: dict[str, Any] = {}
-
-    @property
-    def kinds(self) -> dict[str, str]:
-        """What every panel shows at present, by tag."""
-        return {tag: panel.kind for tag, panel in self._panels.items()}
-
-    def show(
-        self, values: Mapping[str, Any], units: Mapping[str, str], histories: Mapping[str, History]
-    ) -> None:
-        """Draw new values; a tag that has none this time keeps its picture."""
-        self._values.update(values)
-        wanted = {
-            tag: self._kind(tag, value) for tag, value in self._values.items() if tag != self._x
-        }
-        if wanted != self.kinds:
-            self._arrange(wanted, units)
-            values = self._values
-        for tag, value in values.items():
-            if tag != self._x:
-                self._panels[tag].show(value, histories.get(tag), self._values.get(self._x))
-
-    def _kind(self, tag: str, value: Any) -> str:
-        suited, wished = kind_of(value), self._kinds.get(tag, "auto")
-        possible = {"history": ("line",), "image": ("line",)}.get(suited, ())
-        return wished if wished == "text" or wished in possible else suited
-
-    def _arrange(self, kinds: Mapping[str, str], units: Mapping[str, str]) -> None:
-        """Start all panels anew: there are more of them, or one shows something else."""
-        self._figure.clear()
-        rows, columns = self._grid or layout(len(kinds))
-        rows = max(rows, -(-len(kinds) // columns))  # no panel is left out
-        self._panels = {
-            tag: Panel(self._figure.add_subplot(rows, columns, n), tag, units.get(tag, ""), kind)
-            for n, (tag, kind) in enumerate(kinds.items(), start=1)
-        }
-        below = f"{self._x} [{units[self._x]}]" if units.get(self._x) else self._x
-        for panel in self._panels.values():
-            if below and panel.kind == "line":
-                panel.axes.set_xlabel(below)

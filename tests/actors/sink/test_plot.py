@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,9 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import matplotlib.image as mpl_image
 import numpy as np
+import psutil
 import pytest
 
 from camagick.data import Data
@@ -19,8 +22,12 @@ from camagick.errors import BadOption, CamagickError
 from camagick.processor import EndOfData, Placement
 from camagick.sink.plot import Processor
 from camagick.testing.contract import check_processor
+from camagick.tools import drawing
+from tests.actors.sink.grabbing import TARGET
+from tests.buses import Run, wait_for
 
 DEADLINE = 60.0
+ROOT = str(Path(__file__).parents[3])
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +62,7 @@ def test_contract():
     check_processor(Processor, samples, samples)
 
 
-def test_it_draws_to_a_file(tmp_path):
+def test_it_draws_to_a_file_and_the_last_one_always(tmp_path):
     path = tmp_path / "plots" / "plot.png"
 
     async def main() -> None:
@@ -65,108 +72,183 @@ def test_it_draws_to_a_file(tmp_path):
             first = path.stat().st_mtime_ns
             await node({"x": np.ones(3)}, {})
             await until(lambda: path.stat().st_mtime_ns > first)
-
-    asyncio.run(main())
-    assert pictures(path.parent) == ["plot.png"]
-
-
-def test_pictures_are_numbered_and_the_last_one_is_drawn(tmp_path):
-    async def main() -> None:
         async with plot(file=f"{tmp_path}/p{{seq:03d}}.png", Hz=0.001) as node:
             await node({"x": np.zeros(3)}, {})
-            await until(lambda: pictures(tmp_path))
+            await until(lambda: (tmp_path / "p000.png").exists())
             for _ in range(20):
                 await node({"x": np.zeros(3)}, {})
 
     asyncio.run(main())
-    assert pictures(tmp_path) == ["p000.png", "p001.png"]
+    assert pictures(path.parent) == ["plot.png"]
+    assert pictures(tmp_path) == ["p000.png", "p001.png", "plots"]
 
 
-def test_it_returns_at_once_and_draws_the_newest():
+def test_what_cannot_be_saved_and_who_is_killed(tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    fine = tmp_path / "p.png"
+
     async def main() -> None:
-        async with plot() as node:
-            mine = np.zeros(3)
-            for n in range(100):
-                mine[:] = n
-                await node({"x": mine, "n": n}, {})
-            mine[:] = -1  # what was handed over is what counts
-            assert node._board is not None
-            assert node._board.kinds == {}  # none of the calls has drawn
-            await until(lambda: not node._values)
-            panels = node._board._panels
-            assert panels["x"].axes.lines[0].get_ydata().tolist() == [99] * 3
-            assert panels["n"].axes.lines[0].get_ydata().tolist() == list(range(100))
+        async with plot(file=str(fine)) as node:
+            await node({"x": 1.0}, {})
+            await until(fine.exists)
+            assert node._drawing is not None
+            process = node._drawing._process
+            assert process is not None
+            process.kill()
+            await until(lambda: node._drawing._process not in (None, process))  # type: ignore[union-attr]
+            fine.unlink()
+            await node({"x": 2.0}, {})
+        with pytest.raises(CamagickError, match=r"^plot: .*/file: File exists"):
+            async with plot(file=f"{tmp_path}/file/plot.png") as node:
+                await node({"x": 1.0}, {})
+
+    asyncio.run(main())
+    assert fine.exists()
+    assert "was killed by SIGKILL, is started again" in caplog.text
+
+
+@pytest.fixture
+def grabbed(monkeypatch, tmp_path):
+    """Let the drawing process, on Qt's platform without a screen, tell what is on the screen."""
+    pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
+    start = drawing._START.replace("camagick.tools.painter", "tests.actors.sink.grabbing")
+    monkeypatch.setattr(drawing, "_START", start.replace("{path!r}", f"{{path!r}} + [{ROOT!r}]"))
+    monkeypatch.delenv("MPLBACKEND")
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    monkeypatch.setenv(TARGET, str(tmp_path))
+    return tmp_path
+
+
+def pixels(folder: Path, box: list[float]) -> np.ndarray:
+    """Return the colours inside a panel, shape (rows, columns, 3)."""
+    picture = mpl_image.imread(folder / "window.png")[..., :3]
+    x0, y0, x1, y1 = (round(value) for value in box)
+    return np.asarray(picture[y0 + 2 : y1 - 2, x0 + 2 : x1 - 2])
+
+
+def near(colours: np.ndarray, wanted: tuple[float, float, float]) -> np.ndarray:
+    return np.asarray(np.abs(colours - np.array(wanted)).max(axis=-1) < 0.12)
+
+
+BLUE, PURPLE, YELLOW = (0.12, 0.47, 0.71), (0.27, 0.0, 0.33), (0.99, 0.91, 0.14)
+
+
+def test_a_window_shows_lines_images_and_units(grabbed):
+    image = np.zeros((512, 256))
+    image[:256] = 100.0  # the upper half
+    values = {"line": np.linspace(1.0, 1000.0, 50), "image": image, "n": 5.0, "s": "some text",
+              "energy": np.arange(50.0) + 7}  # fmt: skip
+
+    def given() -> Data:
+        data = Data(values)
+        data.describe("line", {"units": "mV"})
+        data.describe("image", {"units": "counts"})
+        data.describe("energy", {"units": "keV"})
+        return data
+
+    def seen() -> Any:
+        return json.loads((grabbed / "seen.json").read_text())
+
+    async def again(node: Processor, true: Callable[[Any], bool]) -> Any:
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                await node(given(), Data())
+                await asyncio.sleep(0.01)
+                if (grabbed / "seen.json").exists() and true(found := seen()):
+                    return found
+
+    async def main() -> None:
+        async with plot(x="energy", layout="1x4", line="log") as node:
+            found = await again(node, lambda found: found["seq"] >= 3)
+            check(found)
+            (grabbed / "click").write_text("log")
+            found = await again(node, lambda one: one["panels"]["image"]["norm"] == ["LogNorm"])
+            assert found["panels"]["n"]["scale"] == "log"
+
+    def check(found: Any) -> None:
+        panels = found["panels"]
+        assert {tag: panel["kind"] for tag, panel in panels.items()} == {
+            "line": "line", "image": "image", "n": "history", "s": "text",
+        }  # fmt: skip
+        assert panels["line"]["title"] == "line [mV]"
+        assert panels["line"]["below"] == "energy [keV]"
+        assert (panels["line"]["legend"], panels["line"]["scale"]) == (True, "log")
+        assert panels["image"]["title"] == "image [counts]"
+        assert (panels["image"]["limits"], panels["image"]["bars"]) == ([[0.0, 100.0]], [True])
+        assert {"pause", "log", "hold", "aspect", "Pan", "Zoom", "Save"} <= set(found["buttons"])
+        picture = pixels(grabbed, panels["image"]["box"])
+        half = len(picture) // 2
+        assert near(picture[: half - 3], YELLOW).mean() > 0.98
+        assert near(picture[half + 3 :], PURPLE).mean() > 0.98
+        drawn = np.argwhere(near(pixels(grabbed, panels["line"]["box"]), BLUE))
+        assert len(drawn) > 50
+        left, right = drawn[:, 1].argmin(), drawn[:, 1].argmax()
+        assert drawn[left, 0] > drawn[right, 0]  # it rises
+        x0, y0, x1, _ = panels["image"]["box"]
+        title = pixels(grabbed, [x0, y0 - 20, x1, y0])
+        assert (title.max(axis=-1) < 0.3).sum() > 20  # black on white: something stands there
 
     asyncio.run(main())
 
 
-def test_units_stand_in_the_title():
-    async def main() -> None:
-        async with plot() as node:
-            data = Data({"x": np.zeros(3)})
-            data.describe("x", {"units": "mV"})
-            await node(data, Data())
-            await until(lambda: not node._values)
-            assert node._board is not None
-            assert node._board._panels["x"].axes.get_title() == "x [mV]"
-
-    asyncio.run(main())
-
-
-def test_closing_the_window_ends_the_run():
-    class Closed:
-        closed = True
-
-        def close(self):
-            pass
-
+def test_closing_the_window_ends_the_run_or_only_the_drawing(grabbed):
     async def main() -> None:
         async with plot() as node:
             await node({"x": 1.0}, {})
-            node._canvas = Closed()  # type: ignore[assignment] # what is asked for, no more
+            assert node._drawing is not None
+            assert node._drawing._process is not None
+            await until((grabbed / "seen.json").exists)
+            node._drawing._process.terminate()
+            await until(lambda: node._drawing.closed)  # type: ignore[union-attr]
             with pytest.raises(EndOfData):
                 await node({"x": 1.0}, {})
             node.placement = Placement(only_sink=False)
             await node({"other": 1.0}, {})  # the run goes on, for others
-            assert "other" not in node._values
 
     asyncio.run(main())
 
 
-def test_lines_over_another_tag():
+def test_a_film(tmp_path):
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
+
+    def playable() -> bool:
+        """Tell whether there are pictures in the film, which is not finished."""
+        try:
+            return bool(imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "f0.mp4"))[0])
+        except RuntimeError:
+            return False
+
     async def main() -> None:
-        async with plot(x="energy", layout="1x3") as node:
-            data = Data({"energy": np.arange(3.0) + 7, "y": np.ones(3), "other": np.ones(4)})
-            data.describe("energy", {"units": "keV"})
-            await node(data, Data())
-            await until(lambda: not node._values)
-            assert node._board is not None
-            panels = node._board._panels
-            assert list(panels) == ["y", "other"]
-            assert panels["y"].axes.lines[0].get_xdata().tolist() == [7, 8, 9]
-            assert panels["y"].axes.get_xlabel() == "energy [keV]"
-            assert panels["other"].axes.lines[0].get_xdata().tolist() == [0, 1, 2, 3]
-            assert panels["y"].axes.get_subplotspec().get_geometry()[:2] == (1, 3)
+        async with plot(file=f"{tmp_path}/f{{seq}}.mp4", Hz=25) as node:
+            async with asyncio.timeout(DEADLINE):
+                while not ((tmp_path / "f0.mp4").exists() and playable()):
+                    await node({"image": np.random.random((32, 32))}, {})
+                    await asyncio.sleep(0.01)
+            for _ in range(3):
+                await node({"image": np.zeros((32, 32))}, {})
+                await asyncio.sleep(0.01)
 
     asyncio.run(main())
+    assert pictures(tmp_path) == ["f0.mp4"]
+    frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "f0.mp4"))
+    assert frames >= 2
+    assert seconds == pytest.approx(frames / 25, rel=0.2)
+
+
+def test_a_film_without_ffmpeg(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+
+    async def main() -> None:
+        await Processor(file="x.mp4").startup()
+
+    with pytest.raises(BadOption, match=r"needs ffmpeg.*pip install '.\[film\]'"):
+        asyncio.run(main())
 
 
 def test_a_tag_may_be_called_x():
-    assert Processor(x="line")._kinds == {"x": "line"}
-
-
-def test_a_picture_that_cannot_be_saved(tmp_path):
-    (tmp_path / "file").write_text("")
-
-    async def main() -> None:
-        async with plot(file=f"{tmp_path}/file/plot.png") as node:
-            await node({"x": 1.0}, {})
-            assert node._drawing is not None
-            await until(node._drawing.done)
-            with pytest.raises(CamagickError, match=r"^plot: .*/file/plot.png: "):
-                await node({"x": 1.0}, {})
-
-    asyncio.run(main())
+    assert Processor(x="line")._styles["x"].kind == "line"
+    assert Processor(x="image,log")._styles["x"].log
 
 
 def test_without_a_screen(monkeypatch, caplog):
@@ -175,7 +257,7 @@ def test_without_a_screen(monkeypatch, caplog):
     async def main() -> None:
         async with plot() as node:
             await node({"x": 1.0}, {})
-            await until(lambda: not node._values)
+            assert node._drawing is None
 
     asyncio.run(main())
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
@@ -190,10 +272,12 @@ def test_without_a_screen(monkeypatch, caplog):
         {"Hz": -1},
         {"Hz": "fast"},
         {"file": "plot"},
-        {"file": "plot.mp4"},
         {"file": "{tag}.png"},
         {"file": "{.png"},
         {"y": "pie"},
+        {"y": "log,3:1"},
+        {"y": "a:1"},
+        {"y": "log,-1:1"},
         {"layout": "2"},
         {"layout": "0x2"},
     ],
@@ -244,76 +328,79 @@ def run_until(script: str, folder: Path, line: str, count: int, **environ: str) 
 
 
 @pytest.mark.parametrize(
-    ("script", "tags"),
-    [(EXECUTOR, "foo_original,foo_image,foo_roi"), (FUNCTION, "custom")],
+    ("script", "panels"),
+    [
+        (EXECUTOR, "foo_original:line,foo_image:image,foo_roi:line"),
+        (FUNCTION, "custom:line"),
+    ],
     ids=["executor", "function"],
 )
-def test_the_scripts_of_the_document(tmp_path, script, tags):
+def test_the_scripts_of_the_document(tmp_path, script, panels):
     code, said = run_until(script, tmp_path, 'msg="drawn"', 3)
     assert code == 0, said
-    assert f"tags={tags}\n" in said
+    assert f"panels={panels}\n" in said
     assert "Traceback" not in said
 
 
-def test_a_window(tmp_path):
-    """Qt's own platform without a screen: everything but the glass."""
+def test_a_display_that_is_not_there():
     pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
-    code, said = run_until(
-        FUNCTION, tmp_path, 'msg="drawn"', 3, MPLBACKEND="", QT_QPA_PLATFORM="offscreen"
-    )
-    assert code == 0, said
-    assert "no window" not in said
-    assert "Traceback" not in said
-
-
-CLOSED = (
-    FUNCTION.replace(
-        "async def my_source",
-        """
-async def close_it():
-    from PySide6.QtWidgets import QApplication
-    await asyncio.sleep(0)
-    for window in QApplication.topLevelWidgets():
-        window.close()
-
-async def my_source""",
-    )
-    .replace(
-        "    return {",
-        """    my_source.calls += 1
-    if my_source.calls > 1000:
-        await close_it()
-    return {""",
-    )
-    .replace("async def main", "my_source.calls = 0\n\nasync def main")
-)
-
-
-#: As on the bus, where every actor is forked from the launcher.
-FORKED = """
-import os, sys
-child = os.fork()
-if child:
-    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-
-
-@pytest.mark.parametrize("prelude", ["", FORKED], ids=["alone", "forked"])
-def test_a_user_closes_the_window(tmp_path, prelude):
-    pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
-    path = tmp_path / "script.py"
-    path.write_text(CLOSED)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    del environment["MPLBACKEND"]
     done = subprocess.run(
-        [sys.executable, "-c", prelude + LOGGED, str(path)],
-        env={**environment, "QT_QPA_PLATFORM": "offscreen"},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert 'msg="drawn"' in done.stderr
-    assert "Warning" not in done.stderr
-    assert "Traceback" not in done.stderr
+        [sys.executable, "-m", "caspy", "-count", "2", "--from-scratch", "random", "a=4",
+         "--to-plot"],
+        env={**environment(), "QT_QPA_PLATFORM": "nowhere"}, capture_output=True, text=True,
+        timeout=DEADLINE, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "no window: nothing to show" in done.stderr
+    assert "nowhere" in done.stderr
+
+
+def environment() -> dict[str, str]:
+    path = os.pathsep.join(filter(None, sys.path))
+    return {name: text for name, text in os.environ.items() if name != "MPLBACKEND"} | {
+        "PYTHONPATH": path
+    }
+
+
+def drawing_of(run: Run) -> psutil.Process:
+    """Return the process that draws for a run."""
+
+    def look() -> psutil.Process | None:
+        for child in psutil.Process(run.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "(drawing)" in "".join(child.cmdline()):
+                    return child
+        return None
+
+    found: psutil.Process = wait_for(look, "the process that draws")
+    return found
+
+
+PIPE = ["--from-scratch", "counter", "n=1", "image=256,256", "rate=100"]
+
+
+def test_a_window_that_is_stopped_or_closed_holds_up_nobody(tmp_path, monkeypatch):
+    pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
+    file = tmp_path / "all"
+    for name, text in {**environment(), "QT_QPA_PLATFORM": "offscreen"}.items():
+        monkeypatch.setenv(name, text)
+    monkeypatch.delenv("MPLBACKEND")
+
+    def count() -> int:
+        return file.read_text().count("n:") if file.exists() else 0
+
+    with Run(*PIPE, "{", "--to-plot", "--to-summary", f"path={file}", "}", log="DEBUG") as run:
+        wait_for(lambda: "drawn" in run.log, "a picture")
+        window = drawing_of(run)
+        window.suspend()
+        before = count()
+        wait_for(lambda: count() > before + 100, "data while the window is stopped")
+        window.resume()
+        drawn = run.log.count("drawn")
+        wait_for(lambda: run.log.count("drawn") > drawn, "it goes on to draw")
+        window.terminate()  # as good as a click on its cross
+        window.wait(DEADLINE)
+        before = count()
+        wait_for(lambda: count() > before + 20, "data without the window")
+        run.interrupt()
+        assert run.wait() == 0

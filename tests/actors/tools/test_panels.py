@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from camagick.tools.board import Board, layout
 from camagick.tools.canvas import Paper, save, wants_window
-from camagick.tools.panels import SIDE, Board, History, kind_of, layout
+from camagick.tools.panels import SIDE, History, kind_of
+from camagick.tools.panelspec import BadStyle, Style
+from camagick.tools.scales import lasting, span
 
 
 @pytest.mark.parametrize(
@@ -53,7 +56,7 @@ def test_lines_images_and_texts(board):
     for value in (1.0, 2.0, 3.0):
         history.add(value)
     values = {"line": line, "image": image, "n": 3.0, "text": "a $ b", "cube": np.zeros((2, 3, 4))}
-    board.show(values, {"line": "mV"}, {"n": history})
+    board.show(values, {"line": "mV"}, {"n": history.curve()})
     board._figure.canvas.draw()
 
     drawn = axes(board)
@@ -111,7 +114,8 @@ def test_large_images_are_thinned(board):
 
 
 def test_wishes(board):
-    board = Board(board._figure, {"a": "text", "b": "line", "c": "image"})
+    wishes = {"a": "text", "b": "line", "c": "image"}
+    board = Board(board._figure, {tag: Style(kind) for tag, kind in wishes.items()})
     board.show({"a": np.zeros(3), "b": np.zeros((2, 3)), "c": np.zeros(3)}, {}, {})
     assert board.kinds == {"a": "text", "b": "line", "c": "line"}
     assert axes(board)["b"].lines[0].get_ydata().size == 6
@@ -129,3 +133,61 @@ def test_a_screen():
     assert not wants_window({})
     assert not wants_window({"DISPLAY": ""})
     assert wants_window({"WAYLAND_DISPLAY": "wayland-0"})
+
+
+def test_styles():
+    assert Style.parse("image,log,1:100,free") == Style("image", True, 1.0, 100.0, "free")
+    assert Style.parse(":5") == Style(high=5.0)
+    assert Style.parse("") == Style()
+    for wrong in ("pie", "1:2:3", "5:1", "nan:", "log,0:1", "a:b"):
+        with pytest.raises(BadStyle):
+            Style.parse(wrong)
+
+
+def test_log_scales_levels_and_aspect(board):
+    styles = {
+        "i": Style.parse("log,1:100,free"), "j": Style.parse("log"), "l": Style.parse("log,:50"),
+        "none": Style.parse("log"), "k": Style.parse("5:"),
+    }  # fmt: skip
+    board = Board(board._figure, styles)
+    image = np.array([[0.0, 2.0], [-3.0, 40.0]])
+    board.show(
+        {"i": image, "j": image, "l": np.array([0.0, 1, 7]), "none": image * 0, "k": image}, {}, {}
+    )
+    board._figure.canvas.draw()
+    drawn = axes(board)
+    assert [type(drawn[tag].images[0].norm).__name__ for tag in "ijk"] == [
+        "LogNorm", "LogNorm", "Normalize",
+    ]  # fmt: skip
+    assert drawn["i"].images[0].get_clim() == (1, 100)
+    assert drawn["j"].images[0].get_clim() == (2, 40)
+    assert drawn["k"].images[0].get_clim() == (5, 40)
+    assert (drawn["i"].get_aspect(), drawn["j"].get_aspect()) == ("auto", 1.0)
+    assert drawn["l"].get_yscale() == "log"
+    assert drawn["l"].get_ylim() == (1, 50)
+    board.restyle(log=False)
+    assert board.again()
+    assert type(drawn["i"].images[0].norm).__name__ == "Normalize"
+    assert drawn["l"].get_yscale() == "linear"
+
+
+def test_what_was_held_and_what_was_zoomed_stays(board):
+    board.show({"x": np.arange(3.0), "y": np.eye(3)}, {}, {})
+    drawn = axes(board)
+    for panel in board.panels:
+        panel.held = True
+    drawn["x"].set_xlim(1, 2)  # as the mouse does
+    board.show({"x": np.arange(3.0) * 9, "y": np.eye(3) * 9}, {}, {})
+    assert drawn["x"].get_xlim() == (1, 2)
+    assert drawn["x"].get_ylim()[1] < 3
+    assert drawn["y"].images[0].get_clim() == (0, 1)
+
+
+def test_limits_do_not_follow_every_twitch():
+    line = np.array([0.0, 10.0])
+    assert span(line, margin=0.05) == (-0.5, 10.5)
+    assert span(line * 0.9, margin=0.05, before=(-0.5, 10.5)) == (-0.5, 10.5)
+    assert span(line * 1.1, margin=0.05, before=(-0.5, 10.5)) == pytest.approx((-0.55, 11.55))
+    assert span(line * 0.3, margin=0.05, before=(-0.5, 10.5)) == pytest.approx((-0.15, 3.15))
+    assert lasting(np.array([-5.0, 0.0]), (-8.0, 0.0)) == (-8.0, 0.0)
+    assert lasting(np.array([-9.0, 0.0]), (-8.0, 0.0)) == pytest.approx((-12.6, 0.0))

@@ -68,11 +68,13 @@ class Graph {
   actor(svg, actor) {
     const [x, y] = this.at.get(actor.number);
     const group = make("g", { class: "actor", "data-actor": actor.number }, svg);
+    group.addEventListener("click", () => logbook.choose(actor.name));
     make("rect", { x, y, width: BOX.width, height: BOX.height, rx: 6 }, group);
     const busy = make("rect", { x, y: y + BOX.height - 4, width: 0, height: 4, class: "busy" }, group);
     make("text", { x: x + 8, y: y + 18 }, group).textContent = actor.name;
     const second = make("text", { x: x + 8, y: y + 34 }, group);
-    this.boxes.set(actor.number, { group, busy, second });
+    const host = make("text", { x, y: y - 4, class: "host" }, group);
+    this.boxes.set(actor.number, { group, busy, second, host });
   }
 
   update(rows) {
@@ -80,6 +82,7 @@ class Graph {
     for (const [number, box] of this.boxes) {
       const row = by.get(number);
       box.second.textContent = `${amount(row.rate)}/s  ${row.state === "running" ? "" : row.state}`;
+      box.host.textContent = row.host ? `@${row.host}` : "";
       box.busy.setAttribute("width", BOX.width * row.busy);
       box.group.setAttribute("class", `actor ${row.state} ${trouble(row) ? "trouble" : ""}`);
     }
@@ -116,9 +119,41 @@ function choose(number, line) {
   line.classList.add("chosen");
   panels.clear();
   $("hint").textContent = "";
-  leave = listen(`/tap/${number}`, (buffer) => {
-    if (typeof buffer === "string") $("hint").textContent = buffer; else panels.take(buffer);
+  leave = listen(`/tap/${number}`, (buffer, next) => {
+    if (typeof buffer !== "string") { panels.take(buffer, next); return; }
+    $("hint").textContent = buffer;
+    next();
   }, () => {});
+}
+
+// The last lines of every process, or of the one that was clicked.
+const logbook = {
+  lines: {},
+  whose: "",
+  choose(name) { this.whose = this.whose === name ? "" : name; this.show(); },
+  show() {
+    const all = Object.entries(this.lines).filter(([name]) => !this.whose || name === this.whose)
+      .flatMap(([name, lines]) => lines.map((line) => ({ ...line, name })));
+    all.sort((one, two) => one.t - two.t);
+    $("whose").textContent = this.whose ? `of ${this.whose}` : "of all; a click on an actor shows its own";
+    $("log").replaceChildren(...all.slice(-200).map((line) => {
+      const at = new Date(1000 * line.t).toLocaleTimeString();
+      return Object.assign(document.createElement("div"), {
+        className: line.level, textContent: `${at} ${line.name}: ${line.text}`,
+      });
+    }));
+  },
+};
+
+function control() {
+  $("control").hidden = false;
+  for (const how of ["drain", "stop"]) {
+    $(how).onclick = async () => {
+      const headers = { Authorization: `Bearer ${$("token").value}` };
+      const answer = await fetch(`/end/${how}`, { method: "POST", headers });
+      $("answer").textContent = await answer.text();
+    };
+  }
 }
 
 fetch("/bus").then((answer) => answer.json()).then((bus) => {
@@ -126,8 +161,15 @@ fetch("/bus").then((answer) => answer.json()).then((bus) => {
   $("name").textContent = bus.bus;
   $("command").textContent = bus.command;
   const graph = new Graph($("graph"), bus);
-  listen("/live", (text) => {
+  if (bus.control) control();
+  listen("/logs", (text, next) => {
+    logbook.lines = JSON.parse(text);
+    logbook.show();
+    next();
+  }, () => {});
+  listen("/live", (text, next) => {
     const { rows, state } = JSON.parse(text);
+    setTimeout(next, 100);
     $("state").textContent = state;
     graph.update(rows);
     table(rows);

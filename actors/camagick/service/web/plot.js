@@ -1,7 +1,10 @@
 // The page of --to-plot web=.
 "use strict";
 const panels = new Panels(document.getElementById("panels"));
-listen("/live", (buffer) => panels.take(buffer),
+fetch("/look").then((answer) => answer.json()).then(({ columns }) => {
+  if (columns) panels.element.style.setProperty("--columns", columns);
+});
+listen("/live", (buffer, next) => panels.take(buffer, next),
   (text) => { document.getElementById("state").textContent = text; });
 document.getElementById("pause").onclick = (event) => {
   panels.paused = !panels.paused;
