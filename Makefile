@@ -79,7 +79,7 @@ $(VENV)/.demo: $(VENV)/.venv pyproject.toml
 	@touch $@
 
 $(VENV)/.setup: $(VENV)/.venv pyproject.toml
-	$(PIP) --editable '.[bluesky,compression,epics,eval,hdf5,libca,metrics,ophyd,plot,pva,tango,tiff,top,web,zarr]' --group dev --group servers
+	$(PIP) --editable '.[bluesky,compression,epics,eval,hdf5,libca,links,metrics,ophyd,plot,pva,tango,tiff,top,web,zarr]' --group dev --group servers
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.docs: $(VENV)/.setup

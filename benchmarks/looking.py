@@ -91,6 +91,12 @@ def drawing(launcher: int) -> list[psutil.Process]:
     return [one for one in found if "(drawing)" in "".join(one.cmdline())]
 
 
+def _resume(who: list[psutil.Process]) -> None:
+    for one in who:
+        if one.is_running():
+            one.resume()
+
+
 def looked_at(guest: Guest, pipe: str, seconds: float) -> float:
     """Return the rate of a pipe that somebody looks at, in iterations/s."""
     name = f"looking{os.getpid()}"
@@ -110,7 +116,7 @@ def looked_at(guest: Guest, pipe: str, seconds: float) -> float:
         if guest.stopped:
             for one in who:
                 one.suspend()
-            stack.callback(lambda: [one.resume() for one in who if one.is_running()])
+            stack.callback(_resume, who)
         return rate(card, seconds)
 
 

@@ -38,7 +38,11 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).with_name("results")
 CASPY = [sys.executable, "-m", "caspy"]
 DEADLINE_S = 60.0
-QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+QUIET: dict[str, Any] = {
+    "stdin": subprocess.DEVNULL,
+    "stdout": subprocess.DEVNULL,
+    "stderr": subprocess.DEVNULL,
+}
 
 PIPES = {
     "small messages, as fast as they go": "--from-scratch random a=64 rate=1e9 --npfun sum",
@@ -158,7 +162,7 @@ def idle_ns() -> float:
     """Return what a message costs more in an actor to which nobody listens, in nanoseconds."""
     port = Port()
     wiring = Wiring(b"12345678", "b", "", 1, "a.1", (), (2,), (1,), (), (2,))
-    tap, message = Tap(port, wiring, Refusals("a.1")), ToConsumers([b"x"])
+    tap, message = Tap(port, wiring, Refusals("a.1")), ToConsumers([b"x"], 1)
 
     def without() -> None:
         isinstance(message, tuple)

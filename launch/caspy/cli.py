@@ -240,32 +240,9 @@ class _Session:
 
     def run(self) -> int:
         """Return the exit code."""
-        if self._options["version"] and not self._problems:
-            from camagick import __version__
-
-            print(f"caspy {__version__}")
-            return 0
-        if self._options["list_all"] and not self._problems:
-            from caspy.describe import list_all
-
-            print(list_all(), end="")
-            return 0
-        if self._options["completion"] is not None and not self._problems:
-            from caspy.shells import SCRIPTS
-
-            print(SCRIPTS[self._options["completion"]], end="")
-            return 0
-        if self._options["agent"]:
-            from caspy import log
-            from caspy.hosts.agent import serve
-
-            log.configure()
-            return serve()
-        for name in ("grant", "revoke"):
-            if self._options[name] is not None and not self._problems:
-                return self._grant(name, self._options[name])
-        control = self._options["web_control"]
-        if control is not None and self._options["web"] is None:
+        if not self._problems and (code := self._answer()) is not None:
+            return code
+        if self._options["web_control"] is not None and self._options["web"] is None:
             text = "-web-control is about a page: -web says which"
             self._problems.append(Problem(text, self._at["web-control"]))
         for name in ("ls", "top", "stop", "web"):
@@ -275,6 +252,34 @@ class _Session:
         if pipes is None:
             return 0
         return self._execute(self._build(pipes))
+
+    def _answer(self) -> int | None:
+        """Do what needs no pipe and no bus; return the exit code, None where that is not asked."""
+        options = self._options
+        if options["agent"]:
+            from caspy import log
+            from caspy.hosts.agent import serve
+
+            log.configure()
+            return serve()
+        for name in ("grant", "revoke"):
+            if options[name] is not None:
+                return self._grant(name, options[name])
+        if options["version"]:
+            from camagick import __version__
+
+            print(f"caspy {__version__}")
+        elif options["list_all"]:
+            from caspy.describe import list_all
+
+            print(list_all(), end="")
+        elif options["completion"] is not None:
+            from caspy.shells import SCRIPTS
+
+            print(SCRIPTS[options["completion"]], end="")
+        else:
+            return None
+        return 0
 
     @property
     def _has_pipe(self) -> bool:

@@ -101,7 +101,7 @@ def test_kills_lose_nothing_and_double_nothing(hosts: str) -> None:
 
 @pytest.mark.parametrize("codec", ["lz4", "bslz4"])
 def test_large_arrays_are_compressed(hosts: str, codec: str) -> None:
-    line = "--from-scratch linspace x=0,1,100000 @a --npfun sum @b --to-summary".split(" ")
+    line = shlex.split("--from-scratch linspace x=100000 @a --npfun sum @b --to-summary")
     done = [
         caspy("-hosts", hosts, "-count", "3", *options, *line)
         for options in ([], ["-compress", codec])
