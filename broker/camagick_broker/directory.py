@@ -54,6 +54,7 @@ class Directory:
             For an actor that is not in the plan, or an entry that is not one.
         """
         self._check(number)
+        entry = {"far": "", **entry}  # who talks with nobody elsewhere need not say so
         for field, kind in _FIELDS.items():
             value = entry.get(field)
             if type(value) is not kind or (isinstance(value, str) and len(value) > _LONGEST_TEXT):

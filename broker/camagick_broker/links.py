@@ -245,7 +245,7 @@ class Links:
 def _peer(actors: Any, number: int) -> Peer:
     with contextlib.suppress(TypeError, KeyError):
         entry = actors[number]
-        peer = Peer(**{name: entry[name] for name in Peer._fields})
+        peer = Peer(**{"far": "", **{name: entry[name] for name in Peer._fields if name in entry}})
         if peer.multicast in (True, False) and all(map(_is_address, peer[:3])):
             return peer
     raise RemoteProtocolError(f"unusable directory: no addresses of actor {number}")

@@ -141,7 +141,11 @@ class Port:
                 outlet.flush()
                 if not outlet.waiting:
                     self._quieten(outlet)
-        readable = [source for source, event in events if event & zmq.POLLIN or type(source) is int]
+        readable = [
+            source
+            for source, event in events
+            if event & zmq.POLLIN or (type(source) is int and source != self._bell)
+        ]
         if self._bell in readable:
             readable.remove(self._bell)
             with contextlib.suppress(BlockingIOError):

@@ -23,6 +23,10 @@ LINES, _MOST_BYTES = 200, 1 << 16
 _FOLDER = "logs"
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 class _Scribe(logging.Handler):
     """Appends to the file of the process that it finds itself in: it outlives forks."""
 
@@ -39,10 +43,10 @@ class _Scribe(logging.Handler):
             if self._pid != os.getpid():
                 self._pid = os.getpid()
                 self._path = str(self._folder / _me())
-            with open(self._path, "a", encoding="utf-8") as file:
+            with open(self._path, "a", encoding="utf-8", opener=_private) as file:
                 if file.tell() > _MOST_BYTES:
                     os.replace(self._path, f"{self._path}.old")
-            with open(self._path, "a", encoding="utf-8") as file:
+            with open(self._path, "a", encoding="utf-8", opener=_private) as file:
                 line = {"t": record.created, "level": record.levelname, "text": self.format(record)}
                 file.write(json.dumps(line) + "\n")
 
@@ -64,7 +68,7 @@ def kept(folder: Path) -> Iterator[None]:
     if not printed:
         yield
         return
-    (folder / _FOLDER).mkdir(exist_ok=True)
+    (folder / _FOLDER).mkdir(mode=0o700, exist_ok=True)
     scribe, level = _Scribe(folder / _FOLDER), root.level
     scribe.setFormatter(printed[0].formatter)
     printed[0].setLevel(level)

@@ -208,7 +208,8 @@ class _Parser:
 
     def _argument(self, word: Word) -> None:
         step = self._last
-        if isinstance(step, _OpenFlow) and step in self._stack and word.text.startswith("@"):
+        places = word.text.startswith("@") and "=" not in word.text
+        if places and isinstance(step, _OpenFlow) and step in self._stack:
             self._host(step, word)
             return
         if not isinstance(step, _OpenStep):

@@ -79,8 +79,10 @@ OPTIONS = {
     "stats": Takes("always"),
     "metrics": Takes("always"),
 }
+#: What programs say, not people.
+HIDDEN = ("agent",)
 #: Beginnings that mean one option, though others begin so as well.
-SHORT = {"c": "count", "l": "list-all", "s": "save", "w": "window"}
+SHORT = {"p": "plan", "c": "count", "l": "list-all", "s": "save", "w": "window"}
 
 
 class Given(NamedTuple):
@@ -172,7 +174,7 @@ def _complete(text: str, at: At) -> str | Problem:
         return text
     if text in SHORT:
         return SHORT[text]
-    fitting = [name for name in OPTIONS if name.startswith(text)]
+    fitting = [name for name in OPTIONS if name.startswith(text) and name not in HIDDEN]
     if len(fitting) == 1:
         return fitting[0]
     if fitting:

@@ -11,7 +11,7 @@ from camagick_broker.errors import RemoteProtocolError
 
 ENTRY: dict[str, Any] = {
     "name": "a.1", "pid": 7, "incarnation": 1, "data": "ipc:///d", "back": "ipc:///a",
-    "loop": "ipc:///l", "multicast": False, "ready": False, "going": False,
+    "loop": "ipc:///l", "far": "", "multicast": False, "ready": False, "going": False,
 }  # fmt: skip
 
 

@@ -34,6 +34,12 @@ sys.stdout.buffer.write(struct.pack('!I', len(hello)) + hello)
 sys.stdout.flush()
 sys.stdin.read()
 """
+#: What some hosts say to everybody who comes.
+WELCOME = """\
+import os, sys
+os.write(1, b'Welcome to daq1, Linux 6.1, and a long message of the day')
+sys.stdin.read()
+"""
 COUNT = ["--from-scratch", "counter", "n=1"]
 
 
@@ -161,7 +167,7 @@ def test_nothing_is_left_when_the_launcher_is_killed(hosts: str) -> None:
 @pytest.mark.parametrize(
     ("agent", "reason"),
     [
-        ("print('Welcome to daq1, Linux 6.1, and a long message of the day')", "not a message"),
+        (WELCOME, "not a message"),
         ("import sys; sys.exit('no caspy here')", r"has ended \(exit code 1\)"),
         (OLD, "it has caspy 0.0 .*install the same on both"),
     ],

@@ -55,8 +55,9 @@ def calls(monkeypatch):
         made.update(options, flows=flows)
         return "the plan"
 
-    def execute(plan, policy, watchers):
+    def execute(plan, policy, watchers, places):
         assert not watchers
+        assert not list(places.hosts)
         made.update(ran=plan, policy=policy)
         return 7
 

@@ -137,7 +137,7 @@ def test_columns_that_have_room() -> None:
     titles = [column.title for column in fitting(rows, 60)]
     assert {"actor", "iteration", "1/s", "resends"} <= set(titles), "what is not 0 stays"
     assert "gaps" not in titles
-    assert fitting(rows, 1000) == list(COLUMNS)
+    assert fitting(rows, 1000) == [one for one in COLUMNS if one.title != "host"]
     for width in (40, 60, 80):
         text = actors_table(rows, fitting(rows, width))
         assert max(map(len, text.splitlines())) <= width

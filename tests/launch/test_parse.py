@@ -178,7 +178,7 @@ def test_a_comma_separates_pipes():
         ("--a @workers", [("@workers=N: N is a whole number from 1 to 1000", 1)]),
         ("--a @workers=0", [("@workers=N: N is a whole number from 1 to 1000", 1)]),
         ("--a @workers=1001", [("@workers=N: N is a whole number from 1 to 1000", 1)]),
-        ("--a @gpu", [('no such word "@gpu" (there is @workers=N; as text: \'"@gpu"\')', 1)]),
+        ("--a @gpu=1", [('no such word "@gpu" (@HOST, @workers=N; as text: \'"@gpu=1"\')', 1)]),
         (
             "[ @workers=2",
             [

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: How long clients' handlers may take to end.
+_PARTING_S = 1.0
+
 
 class Host:
     """One Channel Access server and its PVs."""
@@ -73,7 +76,10 @@ class Host:
                     await task
         for circuit in tuple(self._context.all_circuits):
             await circuit.close()
-        await self._context.server_tasks.cancel_all(wait=True)
+        handlers = list(self._context.server_tasks.tasks)
+        await self._context.server_tasks.cancel_all()
+        if handlers:
+            await asyncio.wait(handlers, timeout=_PARTING_S)
 
     def receive(
         self, key: str, wanted: Sequence[Wanted], rules: Rules, listener: Listener
