@@ -55,8 +55,8 @@ def serve(card: Card, address: str) -> int:
     return 0
 
 
-def free_address(text: str, ports: str = PORTS) -> str:
-    """Return ``tcp://HOST:PORT`` of a free port.
+def free_address(text: str, ports: str = PORTS) -> tuple[str, socket.socket]:
+    """Return ``tcp://HOST:PORT`` of a free port, and what holds it until somebody listens there.
 
     Parameters
     ----------
@@ -87,14 +87,17 @@ def free_address(text: str, ports: str = PORTS) -> str:
     raise AddressError(f"cannot listen at {address}: {reason}")
 
 
-def _tried(address: str) -> str:
+def _tried(address: str) -> tuple[str, socket.socket]:
     host, port = host_of(address), int(address.rpartition(":")[2])
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        one.bind((host, port))
-        one.listen(1)
-        return f"{address.rpartition(':')[0]}:{one.getsockname()[1]}"
+    held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        held.bind((host, port))
+        # Nobody else can take it from here on, but whoever is told of it, and says the same.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    except OSError:
+        held.close()
+        raise
+    return f"{address.rpartition(':')[0]}:{held.getsockname()[1]}", held
 
 
 def grant(bus: str, words: Sequence[str]) -> tuple[str, int]:

@@ -131,10 +131,14 @@ def gateway(address: str) -> Watcher:
     from caspy import granting
 
     try:
-        found = granting.free_address(address)
+        found, held = granting.free_address(address)
     except AddressError as error:
         raise PlanError(str(error)) from None
-    return Watcher("gateway", lambda card: granting.serve(card, found), lambda: None)
+
+    def serve(card: Card) -> int:
+        return granting.serve(card, found)
+
+    return Watcher("gateway", serve, held.close)
 
 
 def _listening(address: str) -> socket.socket:
