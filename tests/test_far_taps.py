@@ -73,7 +73,7 @@ class Site:
 
     def listening(self, path: Path, key: Path, *options: str) -> Run:
         """Listen from "another host": from one that cannot see the folder of the bus."""
-        elsewhere = self.folder / "elsewhere"
+        elsewhere = Path(os.environ["XDG_RUNTIME_DIR"]) / "e"  # short, for sockets
         elsewhere.mkdir(mode=0o700, exist_ok=True)
         words = ["--from-tap", f"{self.bus}/1", f"key={key}", *options, "--npfun", "max"]
         with mock.patch.dict(os.environ, {"XDG_RUNTIME_DIR": str(elsewhere)}):
