@@ -117,7 +117,7 @@ class Channel:
         while (left := deadline - time.monotonic()) > 0:
             self.flush()
             writes = [self.writes] if self._out else []
-            select.select([self.reads], writes, [], min(left, 0.5))
+            select.select([self.reads], writes, [], 0 if self._kept else min(left, 0.5))
             messages = self.receive() if self._is_readable() else []
             for index, message in enumerate(messages):
                 if message["op"] in ops:

@@ -54,6 +54,14 @@ class Gate(Switch):
             else:
                 self.port.watch(handle, reads=False)
 
+    def last_words(self) -> None:
+        """Say what was done and printed since the last look."""
+        self.tell_rows()
+        os.set_blocking(self._printed, False)
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self._printed, _READ_BYTES):
+                self.channel.send("out", data=data)
+
 
 def serve_gate(
     folder: str, printed: int, channel: Channel, inside: Channel, ledger: Ledger,
@@ -78,6 +86,7 @@ def serve_gate(
     if code == 0:
         with contextlib.suppress(OSError):
             os.set_blocking(channel.writes, True)
+            gate.last_words()
             channel.send("finished")
     if os.getppid() != agent:
         shutil.rmtree(folder, ignore_errors=True)

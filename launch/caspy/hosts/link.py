@@ -46,6 +46,20 @@ class Link(Switch):
         for frames in self.port.receive(source):
             self.channel.send("down", peer=self._peers[source], frame=frames[-1].bytes)
 
+    def part(self, seconds: float) -> None:
+        """Let the agent end, and hear its last words: how far all came, and what was printed."""
+        self.channel.send("finish")
+        deadline = time.monotonic() + seconds
+        with contextlib.suppress(EOFError, TimeoutError):
+            while True:
+                message = self.channel.expect("rows", "out", "finished", deadline=deadline)
+                if message["op"] == "finished":
+                    return
+                if message["op"] == "rows":
+                    self.note(message["rows"])
+                else:
+                    _write(message["data"])
+
     def _outlet(self, peer: bytes) -> Outlet:
         """Return the socket that stands for an actor: one for each of its lives."""
         outlet = self._outlets.get(peer)
@@ -70,9 +84,7 @@ def serve(link: Link, agent: subprocess.Popen[bytes]) -> int:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
     code = link.run(lambda: bool(stopped))
     if code == 0:
-        with contextlib.suppress(EOFError, TimeoutError):
-            link.channel.send("finish")
-            link.channel.expect("finished", deadline=time.monotonic() + _FAREWELL_S)
+        link.part(_FAREWELL_S)
     link.channel.close()
     if code:
         with contextlib.suppress(ProcessLookupError):

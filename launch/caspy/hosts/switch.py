@@ -78,7 +78,7 @@ class Switch:
         """Take a message of the other host."""
         op = message["op"]
         if op == "rows":
-            self._note(message["rows"])
+            self.note(message["rows"])
         elif op == "ping":
             self.channel.send("pong")
         elif op != "pong":
@@ -115,12 +115,13 @@ class Switch:
     def _watch_the_clock(self, now: float) -> None:
         if now >= self._look_at:
             self._look_at = now + _ROWS_S
-            self._tell_rows()
+            self.tell_rows()
         if now >= self._ping_at:
             self._ping_at = now + _PING_S
             self.channel.send("ping")
 
-    def _tell_rows(self) -> None:
+    def tell_rows(self) -> None:
+        """Say how far the actors of this end have come, where that is news."""
         changed = {}
         for number, said in self._said.items():
             words = self._ledger[number].words.tobytes()
@@ -129,7 +130,8 @@ class Switch:
         if changed:
             self.channel.send("rows", rows=changed)
 
-    def _note(self, rows: dict[int, bytes]) -> None:
+    def note(self, rows: dict[int, bytes]) -> None:
+        """Note how far actors there have come."""
         for number, words in rows.items():
             if number in self._theirs:
                 row = self._ledger[number].words
