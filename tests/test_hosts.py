@@ -6,6 +6,7 @@ Needs root, `ip netns` and sshd, and takes minutes: `make long` runs it.
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import signal
 import subprocess
@@ -171,8 +172,9 @@ def test_a_source_takes_with_it_what_is_counted(lab: hosts.Network, tmp_path: Pa
     agents(lab, "daq")[0].kill()
     code, log = run.wait()
     assert code == 1
-    kept = run.check()
-    assert f"{kept} are safe in all sinks" in log
+    match = re.search(r"at least (\d+) iterations, (\d+) or more are safe", log)
+    assert match is not None, log
+    assert int(match[2]) <= run.check() <= int(match[1])
 
 
 def test_pipes_go_on_elsewhere_when_their_host_is_gone_for_good(

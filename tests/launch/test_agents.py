@@ -147,10 +147,12 @@ def test_a_killed_agent_ends_the_run_and_says_so(hosts: str) -> None:
         assert run.wait() == 1
         assert exact(run.out)
         assert "a host is lost" in run.log
-        match = re.search(r"at least (\d+) iterations, (\d+) are safe .* (\d+) are lost", run.log)
+        match = re.search(
+            r"at least (\d+) iterations, (\d+) or more .* (\d+) or fewer are lost", run.log
+        )
         assert match is not None, run.log
         made, safe, lost = map(int, match.groups())
-        assert safe == len(rows(run.out))
+        assert safe <= len(rows(run.out)) <= made
         assert lost == made - safe
         assert "Traceback" not in run.log
 

@@ -227,8 +227,8 @@ class Outposts:
                 if actor.host in lost and not actor.inputs:
                     made = max(ledger[one.number].made for one in pipe.actors)
                     yield (
-                        f'msg="of at least {made} iterations, {safe} are safe in all sinks, and'
-                        f' {made - safe} are lost" source={actor.name} host={actor.host}'
+                        f'msg="of at least {made} iterations, {safe} or more are safe in all sinks;'
+                        f' {made - safe} or fewer are lost" source={actor.name} host={actor.host}'
                     )
 
     def close(self) -> None:
