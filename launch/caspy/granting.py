@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import signal
 import socket
 import stat
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from camagick_broker import grants
 from camagick_broker.endpoints import candidates, host_of
 from camagick_broker.errors import AddressError
 from camagick_broker.running import find
-from caspy.process import HELD
+from caspy.process import told_to_stop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,21 +34,14 @@ def serve(card: Card, address: str) -> int:
 
     keep_secrets()
     gateway = Gateway(card, address)
-    stopped: list[int] = []
-
-    def stop(number: int, _: Any) -> None:
-        stopped.append(number)
-        gateway.ring()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+    stopped = told_to_stop(gateway.ring)
     limit: list[float] = []
 
     def may_end() -> bool:
         """Pass on how the bus has ended, if the broker says so in time."""
-        if stopped and not limit:
+        if stopped() and not limit:
             limit.append(time.monotonic() + _LAST_WORDS_S)
-        return bool(stopped) and (gateway.may_part or time.monotonic() > limit[0])
+        return stopped() and (gateway.may_part or time.monotonic() > limit[0])
 
     gateway.serve(may_end)
     return 0

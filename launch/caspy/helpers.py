@@ -10,11 +10,10 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 from camagick_broker import running
 from camagick_broker.broker import Broker
-from caspy.process import HELD
+from caspy.process import HELD, told_to_stop
 
 #: How long the folder of a run that was killed says so, before it is removed.
 _MOURN_S = 3.0
@@ -27,20 +26,13 @@ def serve_broker(run: bytes, folder: str, names: dict[int, str], watchers: int =
     remove the folder of the bus.
     """
     launcher = os.getppid()
-    stopped: list[int] = []
     broker = Broker(run, folder, names, watchers)
-
-    def stop(number: int, _: Any) -> None:
-        stopped.append(number)
-        broker.ring()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+    stopped = told_to_stop(broker.ring)
 
     def orphaned() -> bool:
         return os.getppid() != launcher
 
-    broker.serve(lambda: bool(stopped), orphaned)
+    broker.serve(stopped, orphaned)
     if orphaned():
         running.mark_killed(Path(folder))
         time.sleep(_MOURN_S)

@@ -65,6 +65,16 @@ def hosts(actors: list[Actor]) -> list[str]:
     return [host for host in dict.fromkeys(actor.host for actor in actors) if host != HOME]
 
 
+def senders(actors: list[Actor]) -> set[int]:
+    """Return the numbers of the actors whose consumer is on another host."""
+    places = {actor.number: actor.host for actor in actors}
+    return {
+        actor.number
+        for actor in actors
+        if any(places[consumer] != actor.host for consumer in actor.consumers)
+    }
+
+
 def _said(node: ProcessorBase) -> str | None:
     """Return where a processor is to run; None where nothing was said."""
     if not node.host:

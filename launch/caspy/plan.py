@@ -92,8 +92,16 @@ class Plan:
 
     def services(self, host: str = HOME) -> list[str]:
         """Return the names of the helper services that actors of a host need."""
-        actors = [actor for actor in self.actors if actor.host == host]
-        return sorted({name for actor in actors for name in actor.node.services})
+        return sorted({name for actor in self.at(host) for name in actor.node.services})
+
+    def at(self, host: str) -> list[Actor]:
+        """Return the actors of a host."""
+        return [actor for actor in self.actors if actor.host == host]
+
+    def parted(self, host: str) -> tuple[list[int], list[int]]:
+        """Return the numbers of the actors of a host, and of all the others."""
+        own = {actor.number for actor in self.at(host)}
+        return sorted(own), [actor.number for actor in self.actors if actor.number not in own]
 
     def wiring(self, pipe: Pipe, actor: Actor, bus_dir: str, incarnation: int = 1) -> Wiring:
         """Return what one actor has to know, but for its network."""

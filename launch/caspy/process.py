@@ -76,6 +76,19 @@ def _flush_quietly() -> None:
             continue
 
 
+def told_to_stop(ring: Callable[[], None]) -> Callable[[], bool]:
+    """Obey SIGTERM from here on, in a child: say whether it has come, and ring when it does."""
+    stopped: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        stopped.append(number)
+        ring()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+    return lambda: bool(stopped)
+
+
 class Child:
     """A process that was forked and not yet waited for.
 

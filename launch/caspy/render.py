@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from caspy.placement import senders
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,7 +22,7 @@ def render(plan: Plan, form: str = "text") -> str:
 
 
 def _text(plan: Plan) -> str:
-    far = _far(plan)
+    far = senders(plan.actors)
     lines = [f"bus {plan.bus}, {len(plan.actors)} actors"]
     if far:
         crossing = "1 edge crosses" if len(far) == 1 else f"{len(far)} edges cross"
@@ -45,16 +47,6 @@ def _text(plan: Plan) -> str:
 
 def _at(host: str) -> str:
     return f" @{host}" if host else ""
-
-
-def _far(plan: Plan) -> set[int]:
-    """Return the numbers of the actors whose consumer is on another host."""
-    hosts = {actor.number: actor.host for actor in plan.actors}
-    return {
-        actor.number
-        for actor in plan.actors
-        if any(hosts[consumer] != actor.host for consumer in actor.consumers)
-    }
 
 
 def _socket(actor: Actor, far: set[int]) -> str:
@@ -89,7 +81,7 @@ def _dot(plan: Plan) -> str:
         f'  a{actor.number} [label="{_label(actor)}", shape={shapes[actor.node.role]}];'
         for actor in plan.actors
     ]
-    far = _far(plan)
+    far = senders(plan.actors)
     for actor, consumer in _edges(plan):
         style = ", style=bold" if len(actor.consumers) > 1 else ""
         socket = _socket(actor, far)
@@ -99,7 +91,7 @@ def _dot(plan: Plan) -> str:
 
 
 def _mermaid(plan: Plan) -> str:
-    far = _far(plan)
+    far = senders(plan.actors)
     lines = ["flowchart LR"]
     for actor in plan.actors:
         opening, closing = {"source": ("([", "])"), "pipe": ("[", "]"), "sink": ("[(", ")]")}[
@@ -113,7 +105,7 @@ def _mermaid(plan: Plan) -> str:
 
 
 def _json(plan: Plan) -> str:
-    names, far = _names(plan), _far(plan)
+    names, far = _names(plan), senders(plan.actors)
     pipes: list[dict[str, Any]] = [
         {
             "lockstep": pipe.lockstep,

@@ -68,7 +68,7 @@ class Supervisor:
         self, plan: Plan, folder: Path, policy: Policy | None = None, post: Post = ALONE,
         outposts: Outposts | None = None, begin: Beginning = FIRST,
     ) -> None:  # fmt: skip
-        self.plan = self._plan = plan
+        self.plan = plan
         self._folder = str(folder)
         self._policy = policy or Policy()
         self._children: dict[int, Child] = {}
@@ -97,7 +97,7 @@ class Supervisor:
             self._poll.register(outpost.fileno(), select.EPOLLIN)
         if self._post.host == HOME:
             self._start_helper("broker")
-        for service in self._plan.services(self._post.host):
+        for service in self.plan.services(self._post.host):
             self._start_helper(service)
         for number in self._crew.numbers:
             self._start_actor(number, self._first)
@@ -105,7 +105,7 @@ class Supervisor:
     def accompany(self, watcher: Watcher, card: Card) -> None:
         """Fork, before `start`, a process that looks at the run; its end is not that of the run."""
         self._watchers += watcher.last_word
-        pid = fork(f"caspy: {self._plan.bus}/{watcher.name}", lambda: watcher.serve(card))
+        pid = fork(f"caspy: {self.plan.bus}/{watcher.name}", lambda: watcher.serve(card))
         self.keep(Child(watcher.name, pid, "watcher"))
         watcher.close()
 
@@ -185,7 +185,7 @@ class Supervisor:
         name, waits = self._crew.name(number), self._crew.waits(number)
         poison = self._deaths.poison(number)
         work = self._crew.work(number, incarnation, poison)
-        pid = fork(f"caspy: {self._plan.bus}/{name}", work)
+        pid = fork(f"caspy: {self.plan.bus}/{name}", work)
         child = Child(name, pid, "actor", waits=waits, number=number, incarnation=incarnation)
         self.keep(child)
         if self._watchdog is not None:
@@ -196,11 +196,11 @@ class Supervisor:
     def _start_helper(self, name: str, incarnation: int = 1) -> None:
         kind = "broker" if name == "broker" else "service"
         last = signal.SIGTERM if kind == "broker" else signal.SIGKILL  # the broker cleans up
-        pid = fork(f"caspy: {self._plan.bus}/{name}", self._helper(name), last)
+        pid = fork(f"caspy: {self.plan.bus}/{name}", self._helper(name), last)
         self.keep(Child(name, pid, kind, incarnation=incarnation))
 
     def _helper(self, name: str) -> Any:
-        folder, plan = self._folder, self._plan
+        folder, plan = self._folder, self.plan
         if name == "broker":
             names = {actor.number: actor.name for actor in plan.actors}
             return lambda: helpers.serve_broker(plan.run, folder, names, self._watchers)

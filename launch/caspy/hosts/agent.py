@@ -120,9 +120,7 @@ def _gate(
         ours.close()
         os.close(writes)
         outside = Channel(theirs.fileno(), theirs.fileno())
-        plan = supervisor.plan
-        own = [actor.number for actor in plan.actors if actor.host == told["host"]]
-        others = [actor.number for actor in plan.actors if actor.host != told["host"]]
+        own, others = supervisor.plan.parted(told["host"])
         return serve_gate(
             folder, reads, channel, outside, supervisor.ledger, own, others, told["patience"]
         )

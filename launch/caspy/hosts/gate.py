@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 from typing import TYPE_CHECKING, Any
 
 from camagick_broker.address import broker_address
 from camagick_broker.admission import is_kin
 from camagick_broker.port import sender
 from caspy.hosts.switch import Switch
-from caspy.process import HELD
+from caspy.process import told_to_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,16 +72,8 @@ def serve_gate(
     the folder.
     """
     agent = os.getppid()
-    stopped: list[int] = []
     gate = Gate(folder, printed, channel, inside, ledger, own, theirs, patience_s)
-
-    def stop(number: int, _: Any) -> None:
-        stopped.append(number)
-        gate.port.ring()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
-    code = gate.run(lambda: bool(stopped))
+    code = gate.run(told_to_stop(gate.port.ring))
     if code == 0:
         with contextlib.suppress(OSError):
             os.set_blocking(channel.writes, True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from camagick_broker.address import broker_address
 from caspy.hosts.switch import Switch
-from caspy.process import HELD
+from caspy.process import told_to_stop
 
 if TYPE_CHECKING:
     import subprocess
@@ -74,15 +74,7 @@ class Link(Switch):
 
 def serve(link: Link, agent: subprocess.Popen[bytes]) -> int:
     """Be the link to an agent until SIGTERM, or until it has gone; return the exit code."""
-    stopped: list[int] = []
-
-    def stop(number: int, _: Any) -> None:
-        stopped.append(number)
-        link.port.ring()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
-    code = link.run(lambda: bool(stopped))
+    code = link.run(told_to_stop(link.port.ring))
     if code == 0:
         link.part(_FAREWELL_S)
     link.channel.close()

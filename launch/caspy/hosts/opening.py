@@ -22,7 +22,7 @@ from caspy.errors import PlanError
 from caspy.hosts import engine
 from caspy.hosts.channel import Channel, ChannelError
 from caspy.hosts.order import order
-from caspy.hosts.outpost import Outpost, Outposts
+from caspy.hosts.outpost import Outpost, Outposts, end
 from caspy.hosts.ports import ANY, needed, reserve
 from caspy.hostsfile import Hosts
 from caspy.placement import HOME
@@ -112,6 +112,11 @@ class _Agent:
         except ChannelError as error:
             raise self.wrong(str(error)) from None
 
+    def close(self) -> None:
+        """End it, where it does not become an outpost."""
+        self.channel.close()
+        end(self.process)
+
     def wrong(self, text: str) -> PlanError:
         """Return what is wrong with this host, and how to look at it."""
         words = engine.command(self.known, "ssh")
@@ -152,7 +157,7 @@ def opened(plan: Plan, places: Places, policy: Policy) -> Iterator[tuple[Post, O
         instructed = [_instruct(agent, plan, keys, places, policy) for agent in agents]
     except BaseException:
         for agent in agents:
-            Outpost(agent.host, agent.known.alias, agent.process, agent.channel, 0.0).close()
+            agent.close()
         raise
 
     def again(lost: Outpost, times: int, ledger: Ledger) -> Outpost:
@@ -283,10 +288,10 @@ def _instruct(
         "ready", _READY_S, **order(plan, agent.host, post, policy, begin), cwd=os.getcwd(),
         folder=f"{plan.bus[:24]}.{agent.process.pid}", patience=places.patience_s,
     )  # fmt: skip
-    actors = [actor for actor in plan.actors if actor.host == agent.host]
     return Outpost(
-        agent.host, agent.known.alias, agent.process, agent.channel, places.patience_s, actors
-    )
+        agent.host, agent.known.alias, agent.process, agent.channel, places.patience_s,
+        plan.at(agent.host),
+    )  # fmt: skip
 
 
 def _renewed(
@@ -307,7 +312,7 @@ def _renewed(
         except PlanError as error:
             problem = error
             if agent is not None:
-                Outpost(lost.host, alias, agent.process, agent.channel, 0.0).close()
+                agent.close()
     raise problem
 
 

@@ -83,11 +83,9 @@ class Outpost:
                 if other is not self and other.fileno() < 0:
                     other.let_go()
             inside = Channel(theirs.fileno(), theirs.fileno())
-            actors = supervisor.plan.actors
-            own = [actor.number for actor in actors if actor.host != self.host]
-            others = [actor.number for actor in actors if actor.host == self.host]
+            there, own = supervisor.plan.parted(self.host)
             link = Link(
-                folder, self._channel, inside, supervisor.ledger, own, others, self._patience_s
+                folder, self._channel, inside, supervisor.ledger, own, there, self._patience_s
             )
             return serve(link, self._agent)
 
@@ -145,13 +143,17 @@ class Outpost:
             self._inside.close()
         else:
             self._channel.close()
-        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
-            if self._agent.poll() is None:
-                self._agent.wait(2.0)
-        if self._agent.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._agent.pid, signal.SIGKILL)
-            self._agent.wait()
+        end(self._agent)
+
+
+def end(agent: subprocess.Popen[bytes]) -> None:
+    """Wait a little for what was started for a host, whose channel is closed; then kill it."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        agent.wait(2.0)
+    if agent.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(agent.pid, signal.SIGKILL)
+        agent.wait()
 
 
 def _own(end: socket.socket) -> Channel:
