@@ -63,7 +63,9 @@ class Run:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        if failure is not None:
+            self._tell()
         children = psutil.Process(self.process.pid).children() if self.running else []
         if self.running:
             self.interrupt()
@@ -74,6 +76,22 @@ class Run:
         psutil.wait_procs(children, timeout=DEADLINE_S)  # they die with it
         self._out.close()
         self._err.close()
+
+    def _tell(self) -> None:
+        """Print what a reader of a failed test wants to know of the run."""
+        print(f"caspy ended with {self.process.poll()}; its log:\n{self.log[-8000:]}")
+        print(f"the end of its output:\n{self.out[-500:]}")
+        for folder in runtime_dir().iterdir() if self.running else ():
+            card = read(folder)
+            if card is not None and card.pid == self.process.pid:
+                with (
+                    contextlib.suppress(subprocess.TimeoutExpired),
+                    subprocess.Popen([*CASPY, "-top", card.bus]) as top,
+                ):
+                    try:
+                        top.wait(3.0)
+                    finally:
+                        top.kill()
 
     @property
     def running(self) -> bool:

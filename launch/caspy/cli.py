@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from caspy.build import Built
-    from caspy.hosts.opening import Places
+    from caspy.hosts.places import Places
     from caspy.plan import Plan
     from caspy.recipe import Flow
     from caspy.watchers import Watcher
@@ -425,7 +425,7 @@ class _Session:
     def _places(self) -> Places:
         """Return where other hosts are; raises where the hosts file is wrong."""
         from caspy import hostsfile
-        from caspy.hosts.opening import PATIENCE_S, Places
+        from caspy.hosts.places import PATIENCE_S, Places
         from caspy.hosts.ports import ANY
 
         options, known = self._options, hostsfile.Hosts()

@@ -14,8 +14,8 @@ from camagick_broker.errors import AddressError
 from caspy import logbook, standardinput
 from caspy.card import make_card
 from caspy.errors import PlanError
-from caspy.hosts.opening import Places
 from caspy.hosts.opening import opened as outposts_opened
+from caspy.hosts.places import Places
 from caspy.limits import allow_open_files
 from caspy.policy import Policy
 from caspy.supervisor import Supervisor

@@ -14,6 +14,7 @@ from camagick_broker import grants
 from camagick_broker.endpoints import candidates, host_of
 from camagick_broker.errors import AddressError
 from camagick_broker.running import find
+from caspy.hosts.ports import held_at
 from caspy.process import told_to_stop
 
 if TYPE_CHECKING:
@@ -80,15 +81,7 @@ def free_address(text: str, ports: str = PORTS) -> tuple[str, socket.socket]:
 
 
 def _tried(address: str) -> tuple[str, socket.socket]:
-    host, port = host_of(address), int(address.rpartition(":")[2])
-    held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        held.bind((host, port))
-        # Nobody else can take it from here on, but whoever is told of it, and says the same.
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    except OSError:
-        held.close()
-        raise
+    held = held_at(host_of(address), int(address.rpartition(":")[2]))
     return f"{address.rpartition(':')[0]}:{held.getsockname()[1]}", held
 
 

@@ -15,18 +15,21 @@ if TYPE_CHECKING:
 _BASE = 64
 #: Of each input two sockets, and of each consumer two connections (measured: 3, and 2).
 _INPUT, _CONSUMER = 4, 2
+#: Of each actor that talks with other hosts, at most.
+_PORTS = 3
 
 
 def files_needed(plan: Plan, host: str = HOME) -> int:
     """Return how many open files the actor of a plan that needs most of them has.
 
-    Beside its own, an actor inherits those by which the launcher watches the actors before it, and
-    shared memory.
+    Beside its own, an actor inherits those by which the launcher watches the actors before it,
+    shared memory, and what keeps ports.
     """
     actors = plan.actors
     edges = [_INPUT * len(actor.inputs) + _CONSUMER * len(actor.consumers) for actor in actors]
     segments = sum(bool(actor.consumers) for actor in actors)
-    return _BASE + len(actors) + segments + len(plan.services(host)) + max(edges)
+    ports = _PORTS * sum(actor.host == host for actor in actors) if plan.hosts else 0
+    return _BASE + len(actors) + segments + len(plan.services(host)) + ports + max(edges)
 
 
 def allow_open_files(plan: Plan, host: str = HOME) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+import socket
 from typing import Any
 
 import msgpack
@@ -15,7 +17,7 @@ from caspy.build import build
 from caspy.crew import Post
 from caspy.errors import PlanError
 from caspy.hosts.order import carry_out, order
-from caspy.hosts.ports import needed, reserve
+from caspy.hosts.ports import ANY, held_at, needed, reserve
 from caspy.parse import parse
 from caspy.plan import Plan, make_plan
 from caspy.policy import Policy
@@ -203,11 +205,37 @@ def test_only_what_is_needed_is_bound() -> None:
 
 
 def test_ports_are_reserved_out_of_a_range() -> None:
-    low = reserve("127.0.0.1", 1)[0]
-    found = reserve("127.0.0.1", 3, (low, low + 20))
-    assert len(set(found)) == 3
-    assert all(low <= port <= low + 20 for port in found)
-    with pytest.raises(PlanError, match="3 ports are needed"):
-        reserve("127.0.0.1", 3, (low, low + 1))
-    with pytest.raises(PlanError, match=r"cannot listen at 192\.0\.2\.1"):
-        reserve("192.0.2.1", 1)
+    with contextlib.ExitStack() as holds:
+        low = reserve("127.0.0.1", 1, ANY, holds)[0]
+        found = reserve("127.0.0.1", 3, (low, low + 20), holds)
+        assert len({low, *found}) == 4
+        assert all(low <= port <= low + 20 for port in found)
+        with pytest.raises(PlanError, match="3 ports are needed"):
+            reserve("127.0.0.1", 3, (low, low + 1), holds)
+        with pytest.raises(PlanError, match=r"cannot listen at 192\.0\.2\.1"):
+            reserve("192.0.2.1", 1, ANY, holds)
+
+
+def test_a_reserved_port_is_kept_for_whoever_knows_it() -> None:
+    with contextlib.ExitStack() as holds:
+        port = reserve("127.0.0.1", 1, ANY, holds)[0]
+        for _ in range(2):  # an actor, and the one after it
+            with socket.socket() as actor:
+                actor.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as ZeroMQ does
+                actor.bind(("127.0.0.1", port))
+                actor.listen()
+                with pytest.raises(OSError, match="in use"):
+                    held_at("127.0.0.1", port, lingering=True)
+            with pytest.raises(OSError, match="in use"):
+                held_at("127.0.0.1", port)
+
+
+def test_ports_of_a_run_that_has_just_ended_are_taken_again() -> None:
+    with held_at("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        listener.listen()
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            listener.accept()[0].close()  # closes first: TIME_WAIT stays on this side
+            client.recv(1)
+    with contextlib.ExitStack() as holds:
+        assert reserve("127.0.0.1", 1, (port, port), holds) == [port]

@@ -53,8 +53,9 @@ def serve() -> int:
     channel = Channel(os.dup(0), os.dup(1))
     _redirect(os.open(os.devnull, os.O_RDWR), 0, 1)
     try:
-        told = _introduce(channel)
-        return _run(channel, told) if told is not None else 0
+        with contextlib.ExitStack() as holds:
+            told = _introduce(channel, holds)
+            return _run(channel, told) if told is not None else 0
     except (EOFError, TimeoutError):
         return 1
     except (PlanError, AddressError) as error:
@@ -63,7 +64,7 @@ def serve() -> int:
         return 1
 
 
-def _introduce(channel: Channel) -> dict[str, Any] | None:
+def _introduce(channel: Channel, holds: contextlib.ExitStack) -> dict[str, Any] | None:
     """Say who this is, and do what the launcher wants to know; return its order."""
     channel.send(
         "hello", version=__version__, protocol=VERSION, python=platform.python_version(),
@@ -77,15 +78,15 @@ def _introduce(channel: Channel) -> dict[str, Any] | None:
             if message["op"] == "time":
                 channel.send("time", ns=time.time_ns())
             elif message["op"] == "reserve":
-                channel.send("ports", ports=_reserved(message))
+                channel.send("ports", ports=_reserved(message, holds))
             elif message["op"] == "order":
                 return message
     return None
 
 
-def _reserved(message: dict[str, Any]) -> list[int]:
+def _reserved(message: dict[str, Any], holds: contextlib.ExitStack) -> list[int]:
     low, high = message["range"]
-    return reserve(message["address"], message["count"], (low, high))
+    return reserve(message["address"], message["count"], (low, high), holds)
 
 
 def _run(channel: Channel, told: dict[str, Any]) -> int:

@@ -1,8 +1,7 @@
-"""Ports that actors bind: found before they start, so that a restarted actor has the same ones."""
+"""Ports that actors bind: kept before they start, so that a restarted actor has the same ones."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import socket
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from caspy.errors import PlanError
 
 if TYPE_CHECKING:
+    import contextlib
     from collections.abc import Iterable
 
     from caspy.plan import Plan
@@ -31,8 +31,33 @@ def needed(plan: Plan, host: str) -> dict[int, list[str]]:
     return found
 
 
-def reserve(address: str, count: int, ports: tuple[int, int] = ANY) -> list[int]:
-    """Return ports of an address that are free now.
+def held_at(address: str, port: int, *, lingering: bool = False) -> socket.socket:
+    """Return a socket that keeps a port for those who are told of it, without listening there.
+
+    Nobody else gets the port from then on, neither by its number nor from the kernel; whoever sets
+    SO_REUSEADDR, as ZeroMQ does, can listen there. `lingering`: take also a port at which
+    connections have just ended (TIME_WAIT), or that somebody keeps in this way.
+
+    Raises
+    ------
+    OSError
+        When it is not free, or `address` is not this host's.
+    """
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, lingering)
+        sock.bind((address, port))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def reserve(
+    address: str, count: int, ports: tuple[int, int], holds: contextlib.ExitStack
+) -> list[int]:
+    """Return ports of an address that are free now, and stay so until `holds` is closed.
 
     Parameters
     ----------
@@ -42,37 +67,41 @@ def reserve(address: str, count: int, ports: tuple[int, int] = ANY) -> list[int]
         How many.
     ports
         The lowest and the highest one to take; `ANY` leaves it to the kernel.
+    holds
+        Gets what keeps them. An actor listens there, and a restarted one again.
 
     Raises
     ------
     PlanError
         Where there are not so many, or the address is not this host's.
     """
-    with contextlib.ExitStack() as stack:
-        found = []
-        for port in _candidates(ports, count):
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            sock = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            try:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                sock.bind((address, port))
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    continue
-                raise PlanError(
-                    f"cannot listen at {address}: {error.strerror or error} (bind= in the hosts"
-                    " file says another address)"
-                ) from None
-            found.append(sock.getsockname()[1])
+    found: list[int] = []
+    for lingering in (False, True):
+        for port in _candidates(ports, count - len(found)):
             if len(found) == count:
-                return found
-    if count == 0:
-        return []
+                break
+            if port not in found and (sock := _tried(address, port, lingering)) is not None:
+                found.append(holds.enter_context(sock).getsockname()[1])
+    if len(found) == count:
+        return found
     low, high = ports
     raise PlanError(
         f"{count} ports are needed at {address}, and of {low} to {high} only {len(found)} are free:"
         " choose a longer range (-ports LOW-HIGH)"
     )
+
+
+def _tried(address: str, port: int, lingering: bool) -> socket.socket | None:
+    """Return what holds a port; nothing if somebody has it."""
+    try:
+        return held_at(address, port, lingering=lingering)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return None
+        raise PlanError(
+            f"cannot listen at {address}: {error.strerror or error} (bind= in the hosts file says"
+            " another address)"
+        ) from None
 
 
 def _candidates(ports: tuple[int, int], count: int) -> Iterable[int]:
