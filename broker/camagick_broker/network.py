@@ -22,7 +22,7 @@ class Network:
     ports
         By what they are for: 'data', 'back', 'loop'. A restarted actor has the same ones.
     keys
-        Its own.
+        Its own; None where anybody may connect (``-insecure``).
     known
         Public keys of the actors it talks with, by their number.
     codec
@@ -31,7 +31,7 @@ class Network:
 
     address: str
     ports: Mapping[str, int]
-    keys: Keys
+    keys: Keys | None
     known: Mapping[int, bytes] = field(default_factory=dict)
     codec: str = ""
 
@@ -40,10 +40,12 @@ class Network:
         host = f"[{self.address}]" if ":" in self.address else self.address
         return f"tcp://{host}:{self.ports[purpose]}"
 
-    def lock(self, actors: Iterable[int]) -> Lock:
-        """Return what lets in these actors, and nobody else."""
+    def lock(self, actors: Iterable[int]) -> Lock | None:
+        """Return what lets in these actors, and nobody else; None where there are no keys."""
+        if self.keys is None:
+            return None
         return Lock(self.keys, {self.known[number]: f"actor {number}" for number in actors})
 
-    def key(self, actor: int) -> Key:
+    def key(self, actor: int) -> Key | None:
         """Return what proves to an actor who this one is, and the other way round."""
-        return Key(self.keys, self.known[actor])
+        return Key(self.keys, self.known[actor]) if self.keys is not None else None

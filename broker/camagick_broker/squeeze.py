@@ -1,7 +1,7 @@
 """Large arrays made smaller for a slow link, by Blosc (numcodecs): a message says so by a flag.
 
 What is retained, written down, and sent again is the smaller one. Where compressing gains little,
-it is tried again only now and then.
+it is tried again only now and then; with `AUTO`, also where it makes the stream no faster.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from camagick_broker.errors import RemoteProtocolError
+from camagick_broker.trial import Trial
 from camagick_broker.wire import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Names of codecs, and whether they sort the bits of the elements first (bitshuffle).
 CODECS = {"lz4": False, "bslz4": True}
+#: The one that sorts bits, where that makes a stream faster (`camagick_broker.trial`).
+AUTO = "auto"
 _CHUNK = struct.Struct("<4xI4xI")  # bytes in it, and of it, behind four of its header (C-Blosc 1)
 _CHUNK_BYTES = 16
 _NO_SHUFFLE, _BIT_SHUFFLE = 0, 2
@@ -43,14 +46,15 @@ class Squeezer:
     Parameters
     ----------
     codec
-        One of `CODECS`.
+        One of `CODECS`, or `AUTO`.
     """
 
     def __init__(self, codec: str) -> None:
         from numcodecs import blosc
 
         self._compress = blosc.compress
-        self._shuffle = _BIT_SHUFFLE if CODECS[codec] else _NO_SHUFFLE
+        self._shuffle = _BIT_SHUFFLE if CODECS.get(codec, True) else _NO_SHUFFLE
+        self._trial = Trial() if codec == AUTO else None
         self._wait = 0
 
     def __call__(self, buffers: Sequence[np.ndarray], itemsizes: Sequence[int]) -> list[Any] | None:
@@ -63,6 +67,8 @@ class Squeezer:
         itemsizes
             How many of them make an element, for the first of them; 1 for the others.
         """
+        if self._trial is not None and not self._trial():
+            return None
         if self._wait:
             self._wait -= 1
             return None

@@ -90,7 +90,9 @@ class Station:
         self._part_at: float | None = None
         self._owes_since: float | None = None
         self._same, self._done = 0, (0, 0, 0, 0)
-        self._port = Port(Doorman(self._refusals))
+        network = wiring.network
+        insecure = network is not None and network.keys is None
+        self._port = Port(Doorman(self._refusals), insecure=insecure)
         try:
             self._links = Links(self._port, wiring)
         except BaseException:

@@ -78,7 +78,7 @@ class _Ports(click.ParamType):  # type: ignore[type-arg]
 _FROM_0, _FROM_1 = click.IntRange(min=0), click.IntRange(min=1)
 _SECONDS = click.FloatRange(min=0, min_open=True)
 _SHELLS = click.Choice(("bash", "zsh", "fish"))
-_CODECS = click.Choice(("lz4", "bslz4"))
+_CODECS = click.Choice(("auto", "lz4", "bslz4"))
 _ENGINES = click.Choice(("ssh", "slurm", "local"))
 _EMITTED = click.Choice(("kubernetes", "compose", "systemd"))
 _ON_ERROR = click.Choice(("stop", "skip", "restart"))
@@ -90,7 +90,7 @@ _EXPECTED = {
     "restart": "a whole number from 0 on",
     "hang": "a number of seconds, more than 0",
     "engine": "one of ssh, slurm, local",
-    "compress": "one of lz4, bslz4",
+    "compress": "one of auto, lz4, bslz4",
     "ports": "a range of ports, as 20000-20100",
     "patience": "a number of seconds, more than 0",
     "on-error": "one of stop, skip, restart",
@@ -101,7 +101,7 @@ _EXPECTED = {
 #: Options that mean the same wherever the launcher is started by what -emit prints.
 _PASSED_ON = (
     "window", "count", "restart", "hang", "on-error", "engine", "ports", "patience", "compress",
-    "stats", "metrics", "web",
+    "insecure", "stats", "metrics", "web",
 )  # fmt: skip
 
 
@@ -160,6 +160,7 @@ class _Launcher(click.Command):
 @click.option("-ports", type=_Ports(), metavar="LOW-HIGH", help="Ports for other hosts.")
 @click.option("-compress", type=_CODECS, help="Compress large arrays between hosts.")
 @click.option("-patience", type=_SECONDS, metavar="SECONDS", help="Silence of a host (60).")
+@click.option("-insecure", is_flag=True, help="No keys between hosts: anybody may read, write.")
 @click.option("-agent", is_flag=True, hidden=True)
 @click.option("-stats", metavar="FILE", help="Write statistics as JSON lines ('-': here).")
 @click.option("-metrics", metavar="PORT", help="Serve metrics to Prometheus at [HOST:]PORT.")
@@ -435,8 +436,9 @@ class _Session:
                 raise _Wrong(problems)
         patience_s = options["patience"] or PATIENCE_S
         return Places(
-            known, options["engine"], options["ports"] or ANY, patience_s, options["compress"] or ""
-        )
+            known, options["engine"], options["ports"] or ANY, patience_s,
+            options["compress"] or "", options["insecure"],
+        )  # fmt: skip
 
     def _watcher(self, name: str) -> Watcher | None:
         """Return what looks at the run as an option asks for; raises where that cannot be."""

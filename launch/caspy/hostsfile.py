@@ -6,8 +6,8 @@ One table a host, all keys optional::
     ssh = "operator@daq1.beamline.org"    # destination; default: the alias
     command = "/opt/caspy/bin/caspy"      # how caspy is started there; default: caspy
     bind = "192.168.7.1"                  # where its actors listen; default: it is asked
-    cores = 16
-    compress = "bslz4"                    # large arrays to and from it: lz4, bslz4 (bitshuffle)
+    cores = 16                            # its actors run on no more of them
+    compress = "bslz4"                    # large arrays to and from it: auto, lz4, bslz4
     engine = "ssh"                        # or local, slurm; default: what -engine says
     [hosts.daq1.environment]
     HDF5_USE_FILE_LOCKING = "FALSE"
@@ -25,7 +25,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from camagick_broker.squeeze import CODECS
+from camagick_broker.squeeze import AUTO, CODECS
 from caspy.errors import PlanError, Problem
 from caspy.recipe import NOWHERE, At
 
@@ -64,7 +64,7 @@ class Host:
     compress
         How large arrays are compressed on their way to it and from it; None where the run decides.
     cores
-        How many it has for actors; None where that is not known.
+        On how many its actors run at most; None for all.
     engine
         'ssh', 'local' or 'slurm'; None where the run decides.
     """
@@ -279,8 +279,8 @@ def _engine(value: Any) -> str:
 
 
 def _codec(value: Any) -> str:
-    if value not in CODECS:
-        raise _Wrong(f"is one of {', '.join(CODECS)}, not {_shown(value)}")
+    if value not in (AUTO, *CODECS):
+        raise _Wrong(f"is one of {', '.join((AUTO, *CODECS))}, not {_shown(value)}")
     return str(value)
 
 

@@ -65,6 +65,7 @@ OPTIONS = {
     "ports": Takes("always"),
     "compress": Takes("always"),
     "patience": Takes("always"),
+    "insecure": Takes(),
     "agent": Takes(),
     "hang": Takes("always"),
     "on-error": Takes("always"),

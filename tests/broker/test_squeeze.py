@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from camagick_broker.errors import RemoteProtocolError
-from camagick_broker.squeeze import CODECS, Squeezer, restored
+from camagick_broker.squeeze import AUTO, CODECS, Squeezer, restored
+from camagick_broker.trial import Trial
 
 
 def bytes_of(array: Any) -> Any:
@@ -54,3 +55,50 @@ def hostile() -> list[bytes]:
 def test_what_is_none_is_refused(index: int) -> None:
     with pytest.raises(RemoteProtocolError, match="compressed array"):
         restored([hostile()[index]])
+
+
+def course(
+    trial: Trial, clock: Clock, with_it_s: float, without_s: float, count: int
+) -> list[bool]:
+    """Return what a trial says of messages that take so long, compressed or not."""
+    said = []
+    for _ in range(count):
+        said.append(trial())
+        clock.now += with_it_s if said[-1] else without_s
+    return said
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("with_it_s", "without_s", "kept"), [(0.1, 0.2, True), (0.2, 0.1, False), (0.1, 0.1, False)]
+)
+def test_the_faster_one_is_kept_for_a_while(
+    with_it_s: float, without_s: float, *, kept: bool
+) -> None:
+    clock = Clock()
+    trial = Trial(clock)
+    said = course(trial, clock, with_it_s, without_s, 2000)
+    assert said[0] is False
+    assert True in said[:64], "both are tried"
+    assert set(said[64:500]) == {kept}
+    assert (not kept) in said[500:], "and again, later"
+    assert said.count(kept) > 1800
+
+
+def test_a_trial_takes_its_time() -> None:
+    clock = Clock()
+    said = course(Trial(clock), clock, 0.0001, 0.001, 600)
+    # A quarter of a second of each, behind the 16 that say nothing; then what is faster.
+    assert said.index(True) == pytest.approx(16 + 250, abs=2)
+    assert all(said[266:])
+
+
+def test_auto_begins_without() -> None:
+    squeezer, zeros = Squeezer(AUTO), bytes_of(np.zeros(50_000))
+    assert squeezer([zeros], [8]) is None

@@ -116,6 +116,24 @@ def test_large_arrays_are_compressed(hosts: str, codec: str) -> None:
     assert done[0].stdout == done[1].stdout
 
 
+def test_without_keys_only_if_that_is_said_aloud(hosts: str) -> None:
+    line = ("-hosts", hosts, "-count", "3", *COUNT, "@a", "--rename", "{}_v", "@b", "--to-summary")
+    done = caspy("-insecure", *line)
+    assert (done.returncode, done.stdout) == (0, "n_v: [0.]\nn_v: [1.]\nn_v: [2.]\n")
+    (warning,) = done.stderr.splitlines()
+    assert "whoever reaches these hosts can read this run, and write" in warning
+
+
+def test_actors_keep_to_the_cores_they_are_given(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.toml"
+    path.write_text(TWO.replace("[hosts.b]", "cores = 1\n[hosts.b]"))
+    with Run("-hosts", str(path), *LINE) as run:
+        wait_for(lambda: "\n5.0\t" in run.out, "rows")
+        kept, free = (processes(run, name)[0].cpu_affinity() for name in ("/scratch.1", "/npfun.2"))
+        assert kept == sorted(os.sched_getaffinity(0))[:1]
+        assert free == sorted(os.sched_getaffinity(0))
+
+
 def test_what_an_actor_prints_elsewhere_is_seen_here(hosts: str) -> None:
     done = caspy("-hosts", hosts, "-count", "3", *COUNT, "@a", "--to-summary", "@a")
     assert (done.returncode, done.stdout) == (0, "n: [0.]\nn: [1.]\nn: [2.]\n")

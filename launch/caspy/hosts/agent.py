@@ -96,6 +96,7 @@ def _run(channel: Channel, told: dict[str, Any]) -> int:
     plan, policy = order.carry_out(told)
     post = Post(told["host"], order.networks(told), told["ahead_ns"])
     clean_up()
+    _keep_to(told["cores"])
     allow_open_files(plan, post.host)
     with bus_folder(told["folder"]) as folder:
         supervisor = Supervisor(plan, folder, policy, post, begin=order.beginning(told))
@@ -106,6 +107,13 @@ def _run(channel: Channel, told: dict[str, Any]) -> int:
         finally:
             supervisor.finish()
         return supervisor.exit_code
+
+
+def _keep_to(cores: int | None) -> None:
+    """Run this process, and those it forks, on so many of the cores that it may use."""
+    allowed = sorted(os.sched_getaffinity(0))
+    if cores is not None and cores < len(allowed):
+        os.sched_setaffinity(0, allowed[:cores])
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from caspy.hosts.places import Places
     from caspy.plan import Plan
     from caspy.policy import Policy
+
+log = logging.getLogger(__name__)
 
 #: How long an agent may take to make its processors.
 _READY_S = 60.0
@@ -50,7 +53,9 @@ def opened(plan: Plan, places: Places, policy: Policy) -> Iterator[tuple[Post, O
         for agent in agents:
             agree(agent)
         home = home_address(agents, places)
-        keys = {actor.number: fresh() for actor in plan.actors}
+        keys = {} if places.insecure else {actor.number: fresh() for actor in plan.actors}
+        if places.insecure:
+            log.warning('msg="-insecure: whoever reaches these hosts can read this run, and write"')
         check_codecs(plan, agents, places)
         ports = reserve(home, _count(plan, HOME), places.ports, holds)
         post = Post(HOME, _networks(plan, HOME, home, keys, ports, places))
@@ -90,8 +95,8 @@ def _networks(
                 made[actor.number] = Network(
                     address,
                     {purpose: next(left) for purpose in purposes[actor.number]},
-                    keys[actor.number],
-                    {number: keys[number].public for number in others & wiring.far},
+                    keys.get(actor.number),
+                    {number: keys[number].public for number in others & wiring.far & keys.keys()},
                     places.codec_between(host, hosts[wiring.consumers[0]])
                     if wiring.sends_far
                     else "",
@@ -113,6 +118,7 @@ def _instruct(
     agent.ask(
         "ready", _READY_S, **order(plan, agent.host, post, policy, begin), cwd=os.getcwd(),
         folder=f"{plan.bus[:24]}.{agent.process.pid}", patience=places.patience_s,
+        cores=agent.known.cores,
     )  # fmt: skip
     return Outpost(
         agent.host, agent.known.alias, agent.process, agent.channel, places.patience_s,

@@ -43,7 +43,7 @@ def order(
         "host": host,
         "ahead_ns": post.ahead_ns,
         "networks": {
-            number: asdict(network) | {"keys": list(network.keys)}
+            number: asdict(network) | {"keys": list(network.keys or ())}
             for number, network in post.networks.items()
         },
         "policy": asdict(policy),
@@ -65,7 +65,7 @@ def networks(told: Mapping[str, Any]) -> dict[int, Network]:
         number: Network(
             one["address"],
             one["ports"],
-            Keys(*one["keys"]),
+            Keys(*one["keys"]) if one["keys"] else None,
             one["known"],
             one["codec"],
         )

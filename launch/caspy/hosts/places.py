@@ -26,6 +26,8 @@ class Places:
         For so long another host may be silent before it is given up.
     codec
         How large arrays are compressed between hosts, where the hosts file does not say; '': not.
+    insecure
+        Data between hosts are neither encrypted nor are their senders known.
     """
 
     hosts: Hosts = field(default_factory=Hosts)
@@ -33,6 +35,7 @@ class Places:
     ports: tuple[int, int] = ANY
     patience_s: float = PATIENCE_S
     codec: str = ""
+    insecure: bool = False
 
     def codec_between(self, one: str, other: str) -> str:
         """Return how arrays are compressed on their way from one host to another."""
