@@ -54,27 +54,45 @@ _PORT = 21000
 
 def works(lab: hosts.Network, hops: Sequence[int], sizes: Sequence[int]) -> list[Work]:
     """Return the works: each number of hops with each size of a frame, in bytes."""
-    return [_work(lab, count, size) for count in hops for size in sizes]
+    makers = (_encrypted, _plain)
+    return [make(lab, count, size) for count in hops for size in sizes for make in makers]
 
 
-def _work(lab: hosts.Network, hops: int, size: int) -> Work:
+def _encrypted(lab: hosts.Network, hops: int, size: int) -> Work:
     items = max(1, size // 8)
     # Keys of a benchmark: nobody else can come into these namespaces.
     public, secret = (key.decode() for key in zmq.curve_keypair())
-    bare = functools.partial(raw, lab, hops, items)
+    more = ("--curve", public, secret)
     return Work(
-        f"hosts-{hops}-{size}", f"{_short(size)} frames, {hops} network hop{'s' * (hops > 1)}",
-        "frames/s",
+        f"hosts-{hops}-{size}", f"{_title(hops, size)}, encrypted", "frames/s",
         (
             Contender(OURS, functools.partial(ours, lab, hops, f"ones a={items}", ())),
             *_compressed(lab, hops, items),
-            Contender(CURVE, functools.partial(bare, ("--curve", public, secret))),
-            Contender(RAW, functools.partial(bare, ())),
+            Contender(CURVE, functools.partial(raw, lab, hops, items, more)),
+        ),
+        _goals(size, CURVE),
+    )  # fmt: skip
+
+
+def _plain(lab: hosts.Network, hops: int, size: int) -> Work:
+    items = max(1, size // 8)
+    return Work(
+        f"hosts-{hops}-{size}-insecure", f"{_title(hops, size)}, -insecure", "frames/s",
+        (
+            Contender(OURS, functools.partial(ours, lab, hops, f"ones a={items}", ("-insecure",))),
+            Contender(RAW, functools.partial(raw, lab, hops, items, ())),
             Contender(LIMIT, functools.partial(limit, lab, hops, 8 * items)),
         ),
-        # The encryption is ZeroMQ's own: what it costs is to be had without.
-        (Goal(0.8, CURVE),) if size >= 1_000_000 else (),
+        _goals(size, RAW),
     )  # fmt: skip
+
+
+def _goals(size: int, peer: str) -> tuple[Goal, ...]:
+    return (Goal(0.8, peer),) if size >= 1_000_000 else ()
+
+
+def _title(hops: int, size: int) -> str:
+    return f"{_short(size)} frames, {hops} network hop{'s' * (hops > 1)}"
 
 
 def _compressed(lab: hosts.Network, hops: int, items: int) -> list[Contender]:

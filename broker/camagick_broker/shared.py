@@ -44,6 +44,8 @@ class SharedArrays:
         Whether arrays are read into memory of this process: its processor keeps them.
     name
         Of the actor, for the log.
+    least
+        Arrays of fewer bytes do not lie here.
 
     Attributes
     ----------
@@ -60,8 +62,9 @@ class SharedArrays:
         *,
         copies: bool = False,
         name: str = "",
+        least: int = SLOT_BYTES,
     ) -> None:
-        self._name = name
+        self._name, self._least = name, least
         self._segments, self._pool, self._copies = segments, pool, copies
         self._windows = Windows()
         self._tables: dict[int, SlotTable] = {}
@@ -142,7 +145,11 @@ class SharedArrays:
             memory it has the strides that it has here. None where it has to travel otherwise.
         """
         seq = self._seq
-        if seq is None or array.dtype.kind not in SLOT_KINDS or array.nbytes > MAX_FRAME_BYTES:
+        if (
+            seq is None
+            or array.dtype.kind not in SLOT_KINDS
+            or not self._least <= array.nbytes <= MAX_FRAME_BYTES
+        ):
             return None
         known = self._placed.get(id(array))
         where = known[1] if known is not None else self._lies(array, seq) or self._copy(array, seq)
@@ -160,7 +167,7 @@ class SharedArrays:
         size = made.itemsize * (shape if isinstance(shape, int) else math.prod(shape))
         taken = None
         if (
-            SLOT_BYTES <= size <= MAX_FRAME_BYTES
+            self._least <= size <= MAX_FRAME_BYTES
             and made.kind in SLOT_KINDS
             and self._seq is not None
         ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,14 @@ from camagick_broker.slottable import (
 from camagick_broker.windows import map_part
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from camagick_broker.ledger import Row
     from camagick_broker.segment import Segment
 
-#: What was not used for so many iterations is given back to the system.
-_IDLE_ITERATIONS = 256
+#: What was not used for so many iterations, and so long, is given back to the system: to take it
+#: again costs more than to fill it.
+_IDLE_ITERATIONS, _IDLE_S = 256, 1.0
 _END = 1 << 40
 
 
@@ -50,6 +54,8 @@ class SlotPool:
         predecessor had begun beyond that was never sent. None where it begins again at ``row.low``.
     most
         How much memory it may take, in bytes.
+    clock
+        Seconds that never go back.
 
     Attributes
     ----------
@@ -60,8 +66,9 @@ class SlotPool:
     """
 
     def __init__(
-        self, segment: Segment, row: Row, made: int | None = None, most: int | None = None
-    ) -> None:
+        self, segment: Segment, row: Row, made: int | None = None, most: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
         self.segment, self._row = segment, row
         self._table = SlotTable(map_part(segment, 0, TABLE_BYTES, writable=True))
         self._most = most_bytes() if most is None else most
@@ -79,7 +86,8 @@ class SlotPool:
         self._end = max((sum(one) for one in self._backed.items()), default=TABLE_BYTES)
         self.held = sum(self._backed.values())
         self.is_fresh = False
-        self._look_at = row.low + _IDLE_ITERATIONS
+        self._clock = clock
+        self._looked, self._look_after = row.low, clock() + _IDLE_S
 
     def take(self, size: int, seq: int) -> Slot | None:
         """Return a slot for so many bytes of an iteration; None where there is no memory left.
@@ -103,9 +111,11 @@ class SlotPool:
         while self._used and self._used[0][0] < low:
             _, index = self._used.popleft()
             self._free[self._slots[index].size].append(index)
-        if low >= self._look_at:
-            self._look_at = low + _IDLE_ITERATIONS
-            self._give_back(low - _IDLE_ITERATIONS)
+        if low < self._looked + _IDLE_ITERATIONS:
+            return
+        if (now := self._clock()) >= self._look_after:
+            self._give_back(self._looked)
+            self._looked, self._look_after = low, now + _IDLE_S
 
     def _another(self, size: int) -> int | None:
         """Return a slot that has no memory yet; None where there can be no more."""

@@ -94,7 +94,7 @@ class Station:
         insecure = network is not None and network.keys is None
         self._port = Port(Doorman(self._refusals), insecure=insecure)
         try:
-            self._links = Links(self._port, wiring)
+            self._links = Links(self._port, wiring, slots)
         except BaseException:
             self._port.close()
             raise

@@ -15,7 +15,7 @@ from camagick_broker.journal import Journal
 from camagick_broker.ledger import Ledger, Row
 from camagick_broker.segment import Segment
 from caspy import standardinput
-from caspy.placement import HOME, senders
+from caspy.placement import HOME
 from caspy.rule import ancestors
 
 if TYPE_CHECKING:
@@ -110,11 +110,11 @@ class Crew:
             for number, (_, actor) in self._actors.items()
             if (actor.consumers or actor.node.memory) and not actor.node.repeatable
         }
-        far = senders(plan.actors)
+        smaller = {number for number, one in post.networks.items() if one.codec}
         self._segments = _segments(
             number
             for number, (_, actor) in self._actors.items()
-            if actor.consumers and number not in far
+            if actor.consumers and number not in smaller  # what is compressed lies nowhere
         )
         self._before: dict[int, set[int]] = {}
         for pipe in plan.pipes:
