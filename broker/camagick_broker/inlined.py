@@ -1,4 +1,7 @@
-"""A message for those who have no part in the shared memory: arrays in raw buffers. No I/O."""
+"""A message for those who have no part in the shared memory: arrays in raw buffers. No I/O.
+
+They are copies: whoever gets them may keep them, and holds no slot.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from camagick_broker.encoder import Encoder
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.reader import decode
 from camagick_broker.squeeze import restored
-from camagick_broker.wire import SQUEEZED, pack, shared_bytes, unpack
+from camagick_broker.wire import SQUEEZED, pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,40 +20,10 @@ if TYPE_CHECKING:
 
     from camagick_broker.mark import Mark
     from camagick_broker.reader import SlotReader
-    from camagick_broker.wire import Head
-
-
-class Inliner:
-    """Makes messages for a consumer on another host: with their arrays behind them, not copied.
-
-    What is in flight may be overwritten when the consumer has acknowledged it, as it is then of no
-    use to him; until then its slot belongs to it, as on one host.
-
-    Parameters
-    ----------
-    slots
-        Reads arrays that lie in shared memory.
-    """
-
-    def __init__(self, slots: SlotReader) -> None:
-        self._slots, self._encode = slots, Encoder()
-
-    def __call__(self, frames: list[Any]) -> list[Any]:
-        """Return the frames of a message that anybody can read.
-
-        Raises
-        ------
-        RemoteProtocolError
-            Where what it refers to is not there any more.
-        """
-        if not shared_bytes(frames[0]):
-            return frames
-        head, packed = unpack(frames[0])
-        return _rewritten(head, packed, frames[1:], self._slots, self._encode)
 
 
 def inlined(frames: list[Any], slots: SlotReader | None) -> list[Any]:
-    """Return the frames of a message that anybody can read, and keep: its arrays are copies.
+    """Return the frames of a message that anybody can read.
 
     Raises
     ------
@@ -72,17 +45,11 @@ def inlined(frames: list[Any], slots: SlotReader | None) -> list[Any]:
         return slots(descriptor).copy()
 
     try:
-        return _rewritten(head, packed, frames[1:], copied, Encoder())
+        body = decode(packed, frames[1:], copied)
     except OSError as error:
         raise RemoteProtocolError(f"no memory for a copy: {error.strerror or error}") from None
-
-
-def _rewritten(
-    head: Head, packed: Any, buffers: Sequence[Any], slots: SlotReader, encode: Encoder
-) -> list[Any]:
-    body = decode(packed, buffers, slots)
-    content, beside = encode(body.lineage, _entries(body.context), _entries(body.data))
-    return [pack(head._replace(shared=0, buffers=len(beside)), content), *beside]
+    content, buffers = Encoder()(body.lineage, _entries(body.context), _entries(body.data))
+    return [pack(head._replace(shared=0, buffers=len(buffers)), content), *buffers]
 
 
 def _entries(marks: Mapping[str, Mark]) -> list[tuple[str, int, str, Mapping[str, Any], Any]]:

@@ -9,7 +9,6 @@ from camagick_broker import address
 from camagick_broker.control import say
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.events import Anew, ToConsumers, ToLoop, ToProducer
-from camagick_broker.inlined import Inliner
 from camagick_broker.subscriptions import TOPIC, Subscriptions, identity
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from camagick_broker.keys import Key, Lock
     from camagick_broker.port import Outlet, Port
-    from camagick_broker.reader import SlotReader
     from camagick_broker.wiring import Wiring
 
 _FLUSH_S = 0.5
@@ -59,8 +57,6 @@ class Links:
         Where the sockets are made.
     wiring
         The actor's place.
-    slots
-        Reads arrays that lie in shared memory; None where there is none.
 
     Attributes
     ----------
@@ -74,9 +70,8 @@ class Links:
         What was handed to consumers so far.
     """
 
-    def __init__(self, port: Port, wiring: Wiring, slots: SlotReader | None = None) -> None:
+    def __init__(self, port: Port, wiring: Wiring) -> None:
         self._port, self._wiring = port, wiring
-        self._inline = Inliner(slots) if slots is not None and wiring.sends_far else None
         self._inputs: dict[int, Any] = {}
         self._peers: dict[int, Peer] = {}
         self._backs: dict[int, Outlet] = {}
@@ -216,8 +211,6 @@ class Links:
 
     def _send_on(self, effect: ToConsumers) -> None:
         frames, size, consumer = effect
-        if self._inline is not None:  # who is on another host cannot look into this one's memory
-            frames = self._inline(frames)
         if consumer is None:
             self.messages += 1
             self.bytes += size

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from camagick_broker.references import restored
+
 if TYPE_CHECKING:
     from camagick_broker.journal import Journal
     from camagick_broker.ledger import Row
+    from camagick_broker.reader import SlotReader
     from camagick_broker.wiring import Wiring
 
 
@@ -36,7 +39,9 @@ class Resume:
     ended_at: int | None = None
 
 
-def take_over(wiring: Wiring, row: Row, journal: Journal | None) -> Resume:
+def take_over(
+    wiring: Wiring, row: Row, journal: Journal | None, slots: SlotReader | None = None
+) -> Resume:
     """Return where an actor begins.
 
     Parameters
@@ -47,14 +52,18 @@ def take_over(wiring: Wiring, row: Row, journal: Journal | None) -> Resume:
         How far its predecessor has come.
     journal
         What that one has made, where nobody could make it again.
+    slots
+        Reads arrays that it speaks of; None where it holds them itself.
     """
     if wiring.incarnation == 1:
         return Resume()
     if journal is not None and wiring.consumers:
         first = max(row.low, row.made - journal.slots)
-        kept = tuple((seq, journal.read(seq).frames) for seq in range(first, row.made))
+        records = [(seq, journal.read(seq).frames) for seq in range(first, row.made)]
+        if slots is not None:
+            records = [(seq, restored(frames, slots)) for seq, frames in records]
         ended_at = row.ended - 1 if row.ended else None
-        return Resume(row.made, row.low, row.go, kept, ended_at)
+        return Resume(row.made, row.low, row.go, tuple(records), ended_at)
     if wiring.consumers or wiring.commits:  # it makes again what has not ended
         return Resume(row.low, row.low, row.go)
     # Nobody makes the effects of a last actor twice; it has no message to be asked for.

@@ -35,7 +35,7 @@ _GREET_S = 0.1
 _PARTING_S, _REPEAT_S = 2.0, 0.05
 _REPORT_S, _IDLE_REPORTS = 1.0, 3
 #: How long an acknowledgement may wait for others to go with.
-_PATIENCE_S = 0.001
+_PATIENCE_S = 0.002
 
 
 class _Source(NamedTuple):
@@ -94,7 +94,7 @@ class Station:
         insecure = network is not None and network.keys is None
         self._port = Port(Doorman(self._refusals), insecure=insecure)
         try:
-            self._links = Links(self._port, wiring, slots)
+            self._links = Links(self._port, wiring)
         except BaseException:
             self._port.close()
             raise

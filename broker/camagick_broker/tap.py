@@ -90,6 +90,8 @@ class Tap:
         due = [one for one in self._topics.items() if is_end or one[1].is_due(now)]
         if not due:
             return
+        if self._slots is not None and self._wiring.sends_far:  # its arrays may lie there, too
+            frames = [frames[0], *map(bytes, frames[1:])]
         if self._slots is not None or frames[0][_FLAGS_AT] & SQUEEZED:
             try:
                 frames = inlined(frames, self._slots)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from camagick_broker.standing import Standing
     from camagick_broker.wiring import Wiring
 
+_FEW = 4
+
 
 class Upstream:
     """All producers of one actor.
@@ -39,6 +41,8 @@ class Upstream:
         self._post, self._standing = post, standing
         self.intake = Intake(wiring, seq)
         self._acknowledged = 0
+        # Where only few can be under way, none has to wait for another one.
+        self._least = 1 if wiring.lockstep or wiring.window < _FEW else 2
 
     def receive(self, producer: int, message: Arrived) -> bool:
         """Take a message; tell whether there may be something new.
@@ -91,9 +95,9 @@ class Upstream:
 
     @property
     def owes_enough(self) -> bool:
-        """Whether that is at least half of what has arrived since they were told."""
+        """Whether that is at least half of what has arrived since they were told, and not one."""
         owed = self.owed
-        if owed <= 0:
+        if owed < self._least:
             return False
         under_way = max([edge.expected for edge in self.intake.edges.values()]) - self._acknowledged
         return 2 * owed >= under_way

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -149,6 +150,19 @@ def test_values_arrive_as_they_were(tapped: Tapped, listen: Any) -> None:
     attached(tapped, one, value=image)
     np.testing.assert_array_equal(one.heard[-1].body.data["tag"].value, image)
     assert not one.heard[-1].body.data["tag"].value.flags.writeable
+
+
+def test_what_lies_in_slots_is_copied_for_a_tap(card: Card, tapped: Tapped, listen: Any) -> None:
+    far = replace(tapped.wiring, far=frozenset(tapped.wiring.consumers))
+    tapped.tap = Tap(tapped.port, far, tapped.refusals, slots=lambda _: np.zeros(1))
+    tapped.tap.open()
+    one, image = listen(), np.ones((1000, 1000))
+    seq = attached(tapped, one, value=image)
+    one.drain()
+    tapped.send(seq, image)
+    image[:] = -1  # the slot is used again
+    until(lambda: one.step() or one.seqs[-1] == seq, "the last one")
+    assert one.heard[-1].body.data["tag"].value.min() == 1
 
 
 def test_a_slow_listener_loses_and_knows_how_much(tapped: Tapped, listen: Any) -> None:

@@ -5,12 +5,14 @@ What needs a network of its own stands in tests/test_hosts.py.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import psutil
@@ -19,6 +21,7 @@ import pytest
 from tests.buses import CASPY, DEADLINE_S, Run, caspy, wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 TWO = '[hosts.a]\nengine = "local"\n[hosts.b]\nengine = "local"\n'
@@ -66,18 +69,35 @@ def processes(run: Run, *names: str) -> list[psutil.Process]:
     """Return those of a run whose title ends so, the newest last."""
     found = []
     for child in psutil.Process(run.process.pid).children(recursive=True):
-        title = "".join(child.cmdline())
-        if title.endswith(names):
-            found.append(child)
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            if "".join(child.cmdline()).endswith(names):
+                found.append(child)
     return sorted(found, key=psutil.Process.create_time)
 
 
 def kill_one(run: Run, name: str) -> None:
     """Kill the newest process of that name, and wait until there is more output again."""
     victim = wait_for(lambda: processes(run, name), name)[-1]
-    before = len(run.out)
     victim.kill()
-    wait_for(lambda: len(run.out) > before + 300, "rows after a kill")
+    more_rows(run)
+
+
+def more_rows(run: Run) -> None:
+    """Wait until there is more output than now."""
+    before = len(run.out)
+    wait_for(lambda: len(run.out) > before + 300, "more rows")
+
+
+def idle(process: psutil.Process) -> Callable[[], bool]:
+    """Return what tells whether a process has done nothing since it was asked last."""
+    seen: list[float] = []
+
+    def look() -> bool:
+        time.sleep(0.1)
+        seen.append(sum(process.cpu_times()[:2]))
+        return seen[-2:] == [seen[-1]] * 2
+
+    return look
 
 
 def test_over_three_hosts_as_on_one(hosts: str) -> None:
@@ -103,6 +123,25 @@ def test_kills_lose_nothing_and_double_nothing(hosts: str) -> None:
         run.process.send_signal(signal.SIGINT)
         assert run.wait() == 0
         assert exact(run.out)
+
+
+def test_a_killed_source_sends_its_large_frames_again(hosts: str) -> None:
+    line = shlex.split(
+        "-window 64 --from-scratch counter n=20000 rate=1e9 @a --rename {}_v @b"
+        " { [ --npfun max --rename m ] [ --npfun min --rename i ] } --to-summary mode=table"
+    )
+    with Run("-hosts", hosts, "-restart", "20", *line) as run:
+        for _ in range(3):
+            more_rows(run)
+            source, reader = (processes(run, name)[-1] for name in ("/scratch.1", "/rename.2"))
+            reader.suspend()
+            wait_for(idle(source), "a source that may not send more")
+            source.kill()  # much of what it sent lies in buffers of its process, which go with it
+            reader.kill()  # and all of it is wanted again
+        more_rows(run)
+        run.process.send_signal(signal.SIGINT)
+        assert run.wait() == 0
+        assert rows(run.out) == [[float(number)] * 2 for number in range(len(rows(run.out)))]
 
 
 @pytest.mark.parametrize("codec", ["lz4", "bslz4"])

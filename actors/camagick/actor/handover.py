@@ -12,6 +12,7 @@ from camagick_broker.arrays import SLOT_BYTES
 from camagick_broker.encoder import Encoder
 from camagick_broker.ledger import BEGUN, MADE
 from camagick_broker.reader import decode
+from camagick_broker.references import laid
 from camagick_broker.shared import SharedArrays
 from camagick_broker.slotpool import SlotPool
 
@@ -58,7 +59,10 @@ class HandOver:
         if self.shared is not None:
             node.allocate = self.shared.empty
         node.ended = lambda: self.row.low
-        self._write = Writer(wiring, copies=node.keeps_frames, shared=self.shared)
+        # Who is on another host cannot look into this one's memory.
+        far = wiring.sends_far
+        self._write = Writer(wiring, copies=node.keeps_frames, shared=None if far else self.shared)
+        self._lays = self.shared if far and wiring.number in assignment.segments else None
         self._encode = Encoder()
         self._uncommitted = 0
         self._commit_s = 0.0
@@ -75,6 +79,11 @@ class HandOver:
     def slots(self) -> SlotReader | None:
         """What reads arrays that lie in shared memory; None where there is none."""
         return self.shared.read if self.shared is not None else None
+
+    @property
+    def noted_in(self) -> SlotReader | None:
+        """What reads arrays of which the journal notes only where they lie; None for none."""
+        return self._lays.read if self._lays is not None else None
 
     def figures(self) -> dict[str, int]:
         """Return what the statistics shall say."""
@@ -109,7 +118,11 @@ class HandOver:
             lineage = {**given.lineage, **self._lineage} if self._lineage else given.lineage
             frames = self._write(seq, result, given.context, lineage)
         if self._journal is not None:
-            self._journal.write(seq, frames, self._remembered())
+            written = frames
+            if self._lays is not None and frames:
+                frames, written = laid(frames, self._lays)
+                self._lays.end()
+            self._journal.write(seq, written, self._remembered())
         self._words[MADE] = seq + 1  # the record is complete
         self._uncommitted += 1
         self._call("sent", seq, frames)

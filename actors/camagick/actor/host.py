@@ -65,7 +65,7 @@ class Host:
         self.hand_over = HandOver(assignment, self._tell)
         row = self.hand_over.row
         self.failures = Failures(assignment, row)
-        self.resume = take_over(wiring, row, assignment.journal)
+        self.resume = take_over(wiring, row, assignment.journal, self.hand_over.noted_in)
         self.stopping = False
         self.waits = node.gates or wiring.is_head
         self.is_exceptional = bool(assignment.share or assignment.poison)

@@ -40,9 +40,9 @@ class Writer:
         self._start = pack_start(head)
         self._start_squeezed = pack_start(head._replace(flags=SQUEEZED))
         codec = wiring.network.codec if wiring.network is not None and wiring.sends_far else ""
-        self._shared = shared if not codec else None
+        self._shared = shared
         self._squeeze = Squeezer(codec) if codec else None
-        self._encode = Encoder(self._shared.place if self._shared is not None else None)
+        self._encode = Encoder(shared.place if shared is not None else None)
 
     def __call__(
         self, seq: int, data: Data, context: Data, lineage: Mapping[int, int]

@@ -1,0 +1,69 @@
+"""What is written down of a message for another host: where its large arrays lie. No I/O.
+
+Such a message carries the bytes of its arrays. They lie in shared memory all the same, which
+outlives the actor; so they need not be written a second time.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+from camagick_broker.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from camagick_broker.reader import SlotReader
+    from camagick_broker.shared import SharedArrays
+
+#: Segment, generation, offset, bytes; a buffer of which all four are 0 stands behind the table.
+_WHERE = struct.Struct("<QQQQ")
+_BEHIND = bytes(_WHERE.size)
+
+
+def laid(frames: Sequence[Any], shared: SharedArrays) -> tuple[list[Any], list[Any]]:
+    """Lay the buffers of a message in shared memory, where there is room.
+
+    Returns
+    -------
+    (list, list)
+        The frames to send, with buffers that lie there, and the frames to write down.
+    """
+    first, *buffers = frames
+    sent, table, behind = [first], [], []
+    for buffer in buffers:
+        where = shared.place(buffer)
+        if where is None:
+            table.append(_BEHIND)
+            behind.append(buffer)
+            sent.append(buffer)
+        else:
+            table.append(_WHERE.pack(*where, buffer.nbytes))
+            sent.append(shared.read(_descriptor(*where, buffer.nbytes)))
+    return sent, [first, b"".join(table), *behind]
+
+
+def restored(frames: Sequence[Any], slots: SlotReader) -> list[Any]:
+    """Return the frames of a message as it was sent, from those that were written down.
+
+    Raises
+    ------
+    LocalProtocolError
+        Where an array is not there any more.
+    """
+    first, table, *behind = frames
+    buffers = []
+    for segment, generation, offset, size in _WHERE.iter_unpack(table):
+        if not size:
+            buffers.append(behind.pop(0))
+            continue
+        try:
+            buffers.append(slots(_descriptor(segment, generation, offset, size)))
+        except (ValueError, OSError) as error:
+            raise LocalProtocolError(f"a record of what is not there: {error}") from None
+    return [first, *buffers]
+
+
+def _descriptor(segment: int, generation: int, offset: int, size: int) -> list[Any]:
+    return [segment, generation, offset, "|u1", [size], [1]]
