@@ -58,7 +58,9 @@ def list_actors(name: str) -> str:
         Column("out", True, lambda row: str(row.messages_out)),
         Column("hands on to", False, lambda row: _consumers(card, row)),
     ]
-    return f"{head}    {command_of(card)}\n{actors_table(found, columns)}"
+    text = f"{head}    {command_of(card)}\n{actors_table(found, columns)}"
+    crossing = _crossing(card, found)
+    return f"{text}\n{crossing}" if crossing else text
 
 
 def ask(card: Card, timeout_s: float = _PATIENCE_S) -> dict[str, Any] | None:
@@ -75,6 +77,25 @@ def _state(status: dict[str, Any] | None, found: list[Row]) -> str:
         if state in states:
             return state
     return "running"
+
+
+def _crossing(card: Card, found: list[Row]) -> str:
+    """Return a table of the edges between hosts, with what passes over them; '' for none."""
+    lines = [
+        [
+            _place(row.name, row.host), _place(consumer.name, consumer.host),
+            amount(row.rate_out), amount(row.bytes_out),
+        ]
+        for row in found
+        for consumer in card.consumers(row.number)
+        if consumer.host != row.host
+    ]  # fmt: skip
+    titles = ("over the network", "to", "B/s", "B so far")
+    return table(titles, lines, (False, False, True, True)) if lines else ""
+
+
+def _place(name: str, host: str) -> str:
+    return f"{name} @{host}" if host else name
 
 
 def _consumers(card: Card, row: Row) -> str:

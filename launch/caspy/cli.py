@@ -383,7 +383,10 @@ class _Session:
         if options["plan"] is not None:
             from caspy.render import render
 
-            print(render(plan, options["plan"]).rstrip("\n"))
+            try:
+                print(render(plan, options["plan"], self._places()).rstrip("\n"))
+            except PlanError as error:
+                raise _Wrong([Problem(str(error))]) from error
             return 0
         if options["emit"] is not None:
             print(self._emitted(built.pipes, plan), end="")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from caspy.hosts.places import Places
+from caspy.hosts.ports import needed
 from caspy.placement import senders
 
 if TYPE_CHECKING:
@@ -16,17 +18,33 @@ if TYPE_CHECKING:
 FORMATS = ("text", "dot", "mermaid", "json")
 
 
-def render(plan: Plan, form: str = "text") -> str:
-    """Return a plan in one of `FORMATS`."""
-    return {"text": _text, "dot": _dot, "mermaid": _mermaid, "json": _json}[form](plan)
+def render(plan: Plan, form: str = "text", places: Places | None = None) -> str:
+    """Return a plan in one of `FORMATS`.
+
+    Parameters
+    ----------
+    plan, form
+        What, and how.
+    places
+        What stands behind the names of its hosts.
+
+    Raises
+    ------
+    PlanError
+        For a name that cannot be a host.
+    """
+    if form in ("dot", "mermaid"):
+        return {"dot": _dot, "mermaid": _mermaid}[form](plan)
+    return {"text": _text, "json": _json}[form](plan, places or Places())
 
 
-def _text(plan: Plan) -> str:
+def _text(plan: Plan, places: Places) -> str:
     far = senders(plan.actors)
     lines = [f"bus {plan.bus}, {len(plan.actors)} actors"]
     if far:
         crossing = "1 edge crosses" if len(far) == 1 else f"{len(far)} edges cross"
         lines.append(f"  {crossing} the network")
+    lines += map(_host_line, _hosts(plan, places))
     for host in ("", *plan.hosts):
         lines += [f"  helper  {service}{_at(host)}" for service in plan.services(host)]
     for number, pipe in enumerate(plan.pipes, 1):
@@ -43,6 +61,28 @@ def _text(plan: Plan) -> str:
             name = f"{actor.name + _at(actor.host):<{width}}"
             lines.append(f"  {kind}  {name}  {socket}{share}{joins}".rstrip())
     return "\n".join(lines)
+
+
+def _hosts(plan: Plan, places: Places) -> list[dict[str, Any]]:
+    """Return what is known of the other hosts before any of them is asked."""
+    found = []
+    for name in plan.hosts:
+        host = places.hosts.get(name.split("|")[0])
+        found.append({
+            "name": name, "engine": host.engine or places.engine,
+            "destination": host.destination, "address": host.bind, "cores": host.cores,
+            "ports": sum(map(len, needed(plan, name).values())),
+        })  # fmt: skip
+    return found
+
+
+def _host_line(host: dict[str, Any]) -> str:
+    local = host["engine"] == "local"
+    how = "started here" if local else f"{host['engine']} {host['destination']}"
+    listens = f"listens at {host['address'] or ('127.0.0.1' if local else 'the address it has')}"
+    ports = "1 port" if host["ports"] == 1 else f"{host['ports']} ports"
+    cores = f", {host['cores']} cores" if host["cores"] else ""
+    return f"  host    {host['name']}: {how}, {listens}, {ports}{cores}"
 
 
 def _at(host: str) -> str:
@@ -104,7 +144,7 @@ def _mermaid(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _json(plan: Plan) -> str:
+def _json(plan: Plan, places: Places) -> str:
     names, far = _names(plan), senders(plan.actors)
     pipes: list[dict[str, Any]] = [
         {
@@ -131,6 +171,6 @@ def _json(plan: Plan) -> str:
     ]
     content = {
         "bus": plan.bus, "window": "auto" if plan.fitted else plan.window, "count": plan.count,
-        "services": plan.services(), "pipes": pipes,
+        "services": plan.services(), "hosts": _hosts(plan, places), "pipes": pipes,
     }  # fmt: skip
     return json.dumps(content, indent=2)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.buses import CASPY, DEADLINE_S, Run, caspy, wait_for
+from tests.buses import CASPY, DEADLINE_S, Run, card_of, caspy, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,6 +153,23 @@ def test_large_arrays_are_compressed(hosts: str, codec: str) -> None:
     ]
     assert [(one.returncode, one.stderr) for one in done] == [(0, ""), (0, "")]
     assert done[0].stdout == done[1].stdout
+
+
+def test_what_passes_between_hosts_is_listed(hosts: str) -> None:
+    with Run("-bus", "crossing", "-hosts", hosts, *LINE):
+        card_of("crossing")
+
+        def listed() -> list[list[str]]:
+            table = caspy("-ls", "crossing").stdout.partition("over the network")[2]
+            return [line.split() for line in table.splitlines()[1:]]
+
+        wait_for(lambda: all(line[-2] != "0" for line in listed()), "bytes a second")
+        assert [line[:-2] for line in listed()] == [
+            ["relay.9", "@a", "relay.10", "@b"],
+            ["relay.11", "@a", "npfun.4"],
+            ["rename.3", "@b", "summary.8"],
+            ["rename.7", "@b", "summary.8"],
+        ]
 
 
 def test_without_keys_only_if_that_is_said_aloud(hosts: str) -> None:

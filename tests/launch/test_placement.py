@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shlex
 import socket
 from typing import Any
@@ -13,10 +14,12 @@ import pytest
 from camagick.flow.chain import Processor as Chain
 from camagick.source.scratch import Processor as Scratch
 from camagick.walk import leaves
+from caspy import hostsfile
 from caspy.build import build
 from caspy.crew import Post
 from caspy.errors import PlanError
 from caspy.hosts.order import carry_out, order
+from caspy.hosts.places import Places
 from caspy.hosts.ports import ANY, held_at, needed, reserve
 from caspy.parse import parse
 from caspy.plan import Plan, make_plan
@@ -159,6 +162,22 @@ def test_the_plan_shows_hosts() -> None:
     assert '"host": "gpu"' in render(plan, "json")
     for form in ("dot", "mermaid"):
         assert "daq" in render(plan, form)
+
+
+def test_the_plan_shows_what_stands_behind_hosts() -> None:
+    known, problems = hostsfile.loads(
+        '[hosts.gpu]\nssh = "me@gpu1"\nbind = "10.0.0.7"\ncores = 8\n', "hosts.toml"
+    )
+    assert not problems
+    plan = plan_of(f"{A} @daq {SUM} @gpu --to-summary")
+    text = render(plan, places=Places(known))
+    assert "host    daq: ssh daq, listens at the address it has, 3 ports\n" in text
+    assert "host    gpu: ssh me@gpu1, listens at 10.0.0.7, 2 ports, 8 cores\n" in text
+    gpu = json.loads(render(plan, "json", Places(known)))["hosts"][1]
+    assert gpu == {
+        "name": "gpu", "engine": "ssh", "destination": "me@gpu1", "address": "10.0.0.7",
+        "cores": 8, "ports": 2,
+    }  # fmt: skip
 
 
 def test_an_order_is_plain_and_says_all() -> None:
