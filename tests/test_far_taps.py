@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import resource
 import socket
 import stat
@@ -25,6 +26,7 @@ from camagick_broker.keys import Key, fresh, key_id
 from camagick_broker.port import Port
 from camagick_broker.remote import find_there
 from camagick_broker.wire import Head, Kind, pack
+from caspy.hosts.ports import held_at
 from tests import assault
 from tests.buses import CASPY, Run, card_of, caspy, wait_for
 from tests.test_taps import assert_whole, counts, grows, numbers
@@ -308,3 +310,15 @@ def test_a_far_tap_ends_with_its_run_and_needs_a_run_that_listens(tmp_path: Path
         card_of(site.bus)
         done = caspy("-grant", site.bus)
         assert (done.returncode, "start it with -listen" in done.stderr) == (2, True)
+
+
+def test_it_keeps_to_the_ports_of_the_run() -> None:
+    with held_at("127.0.0.1", 0) as free:
+        low = free.getsockname()[1]
+    words = ("-listen", "127.0.0.1", "-ports", f"{low}-{low + 9}")
+    source = ("--from-scratch", "counter", "n=1", "rate=10", "--to-summary")
+    with Run("-bus", "ports", *words, *source) as run:
+        wait_for(lambda: "taps from other hosts" in run.log, "the gateway")
+        found = re.search(r"at=tcp://127\.0\.0\.1:(\d+)", run.log)
+        assert found is not None
+        assert low <= int(found[1]) <= low + 9

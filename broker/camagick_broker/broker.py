@@ -157,5 +157,6 @@ class Broker:
         self._outlet.send([peer, say(self._run, 0, content)])
 
     def _tell_all(self, content: dict[str, Any]) -> None:
+        words = say(self._run, 0, content)  # the directory of a thousand actors is long
         for peer in self._peers.values():
-            self._tell(peer, content)
+            self._outlet.send([peer, words])

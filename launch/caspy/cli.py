@@ -451,12 +451,11 @@ class _Session:
         from caspy import watchers
 
         try:
+            if name == "listen":
+                return watchers.gateway(value, self._options["ports"])
             if name == "web":
                 return watchers.page(value, self._options["web_control"])
-            make = {
-                "stats": watchers.statistics, "metrics": watchers.metrics,
-                "listen": watchers.gateway,
-            }  # fmt: skip
+            make = {"stats": watchers.statistics, "metrics": watchers.metrics}
             return make[name](value)
         except PlanError as error:
             raise _Wrong([Problem(str(error), self._at[name])]) from error

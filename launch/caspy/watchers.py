@@ -119,8 +119,15 @@ def page(address: str, control: str | None = None) -> Watcher:
     return Watcher("page", serve, listening.close)
 
 
-def gateway(address: str) -> Watcher:
+def gateway(address: str, ports: tuple[int, int] | None = None) -> Watcher:
     """Return what lets holders of granted keys listen from other hosts, at ADDRESS[:PORT].
+
+    Parameters
+    ----------
+    address
+        Where it listens.
+    ports
+        The lowest and the highest one to take, where no port is given.
 
     Raises
     ------
@@ -131,7 +138,8 @@ def gateway(address: str) -> Watcher:
     from caspy import granting
 
     try:
-        found, held = granting.free_address(address)
+        where = f"{ports[0]}-{ports[1]}" if ports else granting.PORTS
+        found, held = granting.free_address(address, where)
     except AddressError as error:
         raise PlanError(str(error)) from None
 
