@@ -62,7 +62,7 @@ def calls(monkeypatch):
         return 7
 
     monkeypatch.setattr(caspy.plan, "make_plan", make_plan)
-    monkeypatch.setattr(caspy.render, "render", lambda plan, form: f"{plan} as {form}\n")
+    monkeypatch.setattr(caspy.render, "render", lambda plan, form, _: f"{plan} as {form}\n")
     monkeypatch.setattr(caspy.execute, "execute", execute)
     return made
 
