@@ -33,6 +33,7 @@ def laid(frames: Sequence[Any], shared: SharedArrays) -> tuple[list[Any], list[A
     first, *buffers = frames
     sent, table, behind = [first], [], []
     for buffer in buffers:
+        copied = shared.copied
         where = shared.place(buffer)
         if where is None:
             table.append(_BEHIND)
@@ -40,7 +41,9 @@ def laid(frames: Sequence[Any], shared: SharedArrays) -> tuple[list[Any], list[A
             sent.append(buffer)
         else:
             table.append(_WHERE.pack(*where, buffer.nbytes))
-            sent.append(shared.read(_descriptor(*where, buffer.nbytes)))
+            is_there = shared.copied == copied
+            there = buffer if is_there else shared.read(_descriptor(*where, buffer.nbytes))
+            sent.append(there)
     return sent, [first, b"".join(table), *behind]
 
 

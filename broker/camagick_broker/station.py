@@ -34,8 +34,8 @@ _GREET_S = 0.1
 #: How long to wait until the producers know that the actor is done, and how often to repeat it.
 _PARTING_S, _REPEAT_S = 2.0, 0.05
 _REPORT_S, _IDLE_REPORTS = 1.0, 3
-#: How long an acknowledgement may wait for others to go with.
-_PATIENCE_S = 0.002
+#: How long an acknowledgement may wait for others to go with, in the last actor and before it.
+_LAST_S, _PATIENCE_S = 0.003, 0.001
 
 
 class _Source(NamedTuple):
@@ -89,6 +89,7 @@ class Station:
         self._probe = Probe()
         self._part_at: float | None = None
         self._owes_since: float | None = None
+        self._patience_s = _PATIENCE_S if wiring.consumers else _LAST_S
         self._same, self._done = 0, (0, 0, 0, 0)
         network = wiring.network
         insecure = network is not None and network.keys is None
@@ -195,7 +196,7 @@ class Station:
         now = time.monotonic()
         if self._owes_since is None:
             self._owes_since = now
-        elif now >= self._owes_since + _PATIENCE_S:
+        elif now >= self._owes_since + self._patience_s:
             self._protocol.acknowledge()
             self._owes_since = None
 
@@ -205,7 +206,7 @@ class Station:
             return 0
         due = self._report_at if self._going else min(self._greet_at, self._report_at)
         if self._owes_since is not None:
-            due = min(due, self._owes_since + _PATIENCE_S)
+            due = min(due, self._owes_since + self._patience_s)
         if self._protocol.over:  # then `is_over` decides
             due = 0.0 if self._part_at is None or self._protocol.released else self._repeat_at
         if self._protocol.out is not None and self._protocol.out.kept:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from camagick_broker.standing import Standing
     from camagick_broker.wiring import Wiring
 
-_FEW = 4
+#: The last actor acknowledges so many iterations at once, where twice as many can be under way;
+#: those before it pass that on.
+_TOGETHER = 4
 
 
 class Upstream:
@@ -41,8 +43,8 @@ class Upstream:
         self._post, self._standing = post, standing
         self.intake = Intake(wiring, seq)
         self._acknowledged = 0
-        # Where only few can be under way, none has to wait for another one.
-        self._least = 1 if wiring.lockstep or wiring.window < _FEW else 2
+        few = wiring.lockstep or wiring.consumers or wiring.window < 2 * _TOGETHER
+        self._least = 1 if few else _TOGETHER
 
     def receive(self, producer: int, message: Arrived) -> bool:
         """Take a message; tell whether there may be something new.
@@ -95,7 +97,7 @@ class Upstream:
 
     @property
     def owes_enough(self) -> bool:
-        """Whether that is at least half of what has arrived since they were told, and not one."""
+        """Whether that is half of what has arrived since they were told, and not too few."""
         owed = self.owed
         if owed < self._least:
             return False
