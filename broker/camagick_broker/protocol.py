@@ -63,6 +63,9 @@ class ActorProtocol:
         self._upstream = Upstream(wiring, self._post, self._standing, resume.seq)
         self.inputs = self._upstream.intake.edges
         self._head = HeadLoop(wiring, resume) if wiring.is_head else None
+        self._leads_others = wiring.leads and len(wiring.heads) > 1
+        if self._leads_others:
+            self._standing.is_needed = self._is_needed
         self._loop_side = LoopSide(wiring, self._post)
         self._running = False
         self._says_left = wiring.is_last_gate and not wiring.gates_at_join
@@ -141,6 +144,8 @@ class ActorProtocol:
             self._loop_side.ended(self._head.stop_at)
             self._stop_in_time()
         self._permit()
+        if self._leads_others:
+            self._standing.note()
 
     def gone(self, actor: int) -> None:
         """Note that nothing is left to do for an actor, whether it could say so or not."""
@@ -148,6 +153,8 @@ class ActorProtocol:
             self._progress()
         if self._head is not None and actor != self.wiring.number and actor in self.wiring.heads:
             self._head.gone(actor)
+            if self._leads_others:
+                self._standing.note()
         if actor in self.inputs:
             self._upstream.intake.gone(actor)
 
@@ -225,15 +232,9 @@ class ActorProtocol:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left to do.
-
-        A leading head stays as long as the others may need it.
-        """
-        if not self._standing.may_leave or not self._upstream.over:
-            return False
-        if self._head is None or not self.wiring.leads or len(self.wiring.heads) == 1:
-            return True
-        return self._head.all_done((self._standing.ended_at or 0) - 1)
+        """Whether nothing is left to do, and nobody needs this actor."""
+        may_leave = self._standing.may_leave and self._upstream.over
+        return may_leave and not self._standing.is_needed()
 
     @property
     def released(self) -> bool:
@@ -254,6 +255,11 @@ class ActorProtocol:
         self._upstream.acknowledge()
 
     # Inside
+
+    def _is_needed(self) -> bool:
+        """Tell whether other heads may still need what this one, which leads, has to say."""
+        last = (self._standing.ended_at or 0) - 1
+        return self._head is not None and not self._head.all_done(last)
 
     def _take(self) -> None:
         intake = self._upstream.intake

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from camagick_broker.edges import OutEdge
     from camagick_broker.ledger import Row
     from camagick_broker.resume import Resume
@@ -37,6 +39,8 @@ class Standing:
         Its processor has been shut down: all that it was given is safe.
     stopping
         Nothing more is to be begun.
+    is_needed
+        Tells whether others need this actor, or a successor, though nothing is left to do for it.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Standing:
         self.ended_at: int | None = None
         self.closed = False
         self.stopping = False
+        self.is_needed: Callable[[], bool] = lambda: False
 
     @property
     def low(self) -> int:
@@ -81,5 +86,6 @@ class Standing:
     def note(self) -> None:
         """Write down how far everything has ended: a successor must not wait for what is gone."""
         self._row.low = low = self.low
-        if self.may_leave or (self.ended_at is not None and low > self.ended_at):
+        is_done = self.may_leave or (self.ended_at is not None and low > self.ended_at)
+        if is_done and not self.is_needed():
             self._row.over = 1

@@ -122,3 +122,29 @@ class _Never:
 
     def randint(self, low: int, _high: int) -> int:
         return low
+
+
+def test_a_leading_head_is_over_when_no_other_needs_it():
+    network = build("apart in lockstep", count=1)
+    leader, other = network.nodes[1], network.nodes[2]
+
+    def concerns_other(choice: Any) -> bool:
+        return choice == 2 or (isinstance(choice, tuple) and (choice[0] == 2 or choice[1] == 2))
+
+    def happen(*, to_other: bool) -> bool:
+        choices = [one for one in network.choices() if to_other or not concerns_other(one)]
+        if choices:
+            network.happen(choices[0])
+        return bool(choices) or network.tick()
+
+    while not leader.outliving.made:  # both have to be ready for that
+        assert happen(to_other=False) or happen(to_other=True)
+    while happen(to_other=False):
+        pass
+    assert leader.protocol._standing.may_leave
+    assert not other.outliving.made
+    assert not leader.outliving.row.over, "who dies now has a successor: the other one may ask it"
+    while happen(to_other=True):
+        pass
+    assert other.outliving.made == [0]
+    assert leader.outliving.row.over
