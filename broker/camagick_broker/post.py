@@ -28,7 +28,7 @@ class Post:
     def __init__(self, wiring: Wiring) -> None:
         self.effects: list[Any] = []
         self._wiring = wiring
-        self.sizes = Sizes(wiring.window)
+        self.sizes = Sizes(wiring.window, wiring.least if wiring.sends_far else None)
 
     def message(self, kind: Kind, edge: int, seq: int) -> Head:
         """Return a prefix in the name of this actor."""

@@ -25,7 +25,7 @@ offset  field         meaning
 40      seq           iteration
 48      sent_ns       when it was sent, nanoseconds since the epoch; 0 for not said.
                       Of a STATE: bytes of the largest message that its sender, or anybody
-                      behind it, has lately made
+                      behind it, has lately made, see `camagick_broker.sizes`
 56      body          length of the body in bytes
 ======  ============  ==========================================================================
 

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from camagick_broker import sizes
 from camagick_broker.pace import FEWEST, Pace
+from camagick_broker.post import Post
 from camagick_broker.sizes import LEAST, MOST, Sizes, fitting, size_of
 from camagick_broker.starter import Starter
+from camagick_broker.wire import Kind
+from camagick_broker.wiring import Wiring
 from tests.broker import test_protocol, test_restart
 from tests.broker.test_protocol import build, finished, pipes
 
@@ -42,6 +45,34 @@ def test_sizes_look_back_no_farther_than_they_should() -> None:
     assert known.largest == 50
     known.heard(2, 7)
     assert known.largest == 7
+
+
+@pytest.mark.parametrize(
+    ("size", "least", "window"),
+    [(16_000, 8, MOST), (100_000, 8, 167), (1 * MB, 8, 16), (2 * MB, 8, 8), (32 * MB, 8, 8),
+     (64 * MB, 8, 4), (1 * MB, 40, 40), (8 * MB, 40, 32), (0, 8, MOST)],
+)  # fmt: skip
+def test_an_edge_to_another_host_holds_less_but_enough_for_all_workers(
+    size: int, least: int, window: int
+) -> None:
+    known = Sizes(3, least)
+    known.made(size)
+    assert fitting(known.largest, MOST) == window
+    known.heard(2, 64 * MB)
+    assert fitting(known.largest, MOST) == 4
+
+
+@pytest.mark.parametrize(("far", "count_as"), [((), 1), ((2,), 16), ((3,), 1)])
+def test_what_goes_to_another_host_is_said_to_be_larger(
+    far: tuple[int, ...], count_as: int
+) -> None:
+    wiring = Wiring(
+        run=bytes(8), bus="", bus_dir="", number=1, name="a", inputs=(), consumers=(2,), heads=(1,),
+        gates=(), terminals=(2,), window=MOST, fitted=True, far=frozenset(far),
+    )  # fmt: skip
+    post = Post(wiring)
+    post.sizes.made(1 * MB)
+    assert post.message(Kind.STATE, 0, 1).largest == count_as * MB
 
 
 def test_it_begins_small_and_follows_what_is_said() -> None:

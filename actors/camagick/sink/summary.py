@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import sys
@@ -221,7 +222,12 @@ def _element_type(array: Any) -> type:
     """Return the Python type of the elements, also where there is none."""
     if array.dtype.hasobject and array.size:
         return type(array.flat[0])
-    return type(np.zeros(1, array.dtype)[0].item())
+    return _python_type(array.dtype)
+
+
+@functools.lru_cache(maxsize=64)
+def _python_type(dtype: np.dtype[Any]) -> type:
+    return type(np.zeros(1, dtype)[0].item())
 
 
 def _forget_output(stream: TextIO) -> None:
