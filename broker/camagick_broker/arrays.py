@@ -71,12 +71,15 @@ def view(buffer: Any, dtype: Any, shape: Any) -> np.ndarray:
     ValueError, TypeError
         Where dtype or shape are not allowed, or do not fit the buffer's length.
     """
-    kind = checked_dtype(dtype)
-    sizes = checked_shape(shape)
-    flat = buffer if isinstance(buffer, bytes) else memoryview(buffer).cast("B")
-    if math.prod(sizes) * kind.itemsize != len(flat):
-        raise ValueError(f"{len(flat)} bytes are no array of {kind} {sizes!s:.80}")
-    array = np.ndarray(sizes, kind, flat) if len(flat) else np.empty(sizes, kind)
+    return checked_view(buffer, checked_dtype(dtype), checked_shape(shape))
+
+
+def checked_view(buffer: Any, kind: np.dtype[Any], sizes: tuple[int, ...]) -> np.ndarray:
+    """Return what `view` does, where dtype and shape were checked before."""
+    flat = memoryview(buffer)
+    if math.prod(sizes) * kind.itemsize != flat.nbytes:
+        raise ValueError(f"{flat.nbytes} bytes are no array of {kind} {sizes!s:.80}")
+    array = np.ndarray(sizes, kind, flat) if flat.nbytes else np.empty(sizes, kind)
     if kind.kind == "U":
         check_text(array)
     array.flags.writeable = False

@@ -50,7 +50,7 @@ class Holes:
         self.inline: list[tuple[int, tuple[int, ...], np.dtype[Any]]] = []
         self.varying: list[tuple[int, int, np.dtype[Any]]] = []
         self.texts: list[int] = []
-        self.buffers: list[tuple[int, str, Sequence[int]]] = []
+        self.buffers: list[tuple[int, np.dtype[Any], tuple[int, ...]]] = []
         self.slots: list[tuple[int, str, Sequence[int], Sequence[int]]] = []
         self.loose: list[int] = []
         self._count = 0
@@ -96,7 +96,7 @@ class Holes:
         if type(how) is not int or how not in (INLINE, VARYING, BUFFER):
             raise ValueError(f"{how!r:.40} is not where an array can be")
         if how == BUFFER:
-            self.buffers.append((at, dtype, checked_shape(shape)))
+            self.buffers.append((at, kind, checked_shape(shape)))
             return
         if how == INLINE:
             self.inline.append((at, checked_shape(shape), kind))

@@ -113,8 +113,10 @@ class Reception:
         head, counters = found[-1][0], self._edge.counters
         if head.kind is Kind.BYE:  # no part of the stream
             return
-        size = sum(body.nbytes + (head.shared << 10) for head, body in found)
-        counters.bytes += size + sum(map(len, buffers)) + PREFIX_BYTES * len(found)
+        size = PREFIX_BYTES * len(found) + sum(map(len, buffers))
+        for one, body in found:
+            size += body.nbytes + (one.shared << 10)
+        counters.bytes += size
         delay_s = (time.time_ns() - self._ahead_ns - head.sent_ns) / 1e9
         if 0 <= delay_s < _LONGEST_DELAY_S:  # not where a clock has jumped, nor where none is
             counters.latency_s += 0.1 * (delay_s - counters.latency_s)

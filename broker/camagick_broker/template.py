@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgpack
 import numpy as np
 
-from camagick_broker.arrays import check_text, view
+from camagick_broker.arrays import check_text, checked_view
 from camagick_broker.forms import LENGTH, numbers, padding
 from camagick_broker.holes import Holes
 from camagick_broker.loose import LooseReader, SlotReader
@@ -100,8 +100,8 @@ class Template:
             raise ValueError(f"{len(body)} bytes, not {end}")
         for at in holes.texts:
             check_text(found[at])
-        for (at, dtype, shape), buffer in zip(holes.buffers, buffers, strict=False):
-            found[at] = view(buffer, dtype, shape)
+        for (at, kind, sizes), buffer in zip(holes.buffers, buffers, strict=False):
+            found[at] = checked_view(buffer, kind, sizes)
         for at, dtype, shape, strides in holes.slots:
             if slots is None:
                 raise ValueError("shared memory that is not known here")
