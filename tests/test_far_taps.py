@@ -25,6 +25,7 @@ from camagick_broker.inquiry import Inquiry
 from camagick_broker.keys import Key, fresh, key_id
 from camagick_broker.port import Port
 from camagick_broker.remote import find_there
+from camagick_broker.tapping import topic_of
 from camagick_broker.wire import Head, Kind, pack
 from caspy.hosts.ports import held_at
 from tests import assault
@@ -248,6 +249,61 @@ def test_a_revoked_key_ends_its_taps_at_once_and_no_others(site: Site, key: Path
     assert (again.returncode, "Traceback" in again.stderr) == (2, False)
     with pytest.raises(AddressError, match="refuses the key"):
         find_there(read_key(str(other)))
+
+
+def test_a_killed_gateway_is_started_again_and_taps_go_on(tmp_path: Path) -> None:
+    site, seen = Site(tmp_path, "kills"), tmp_path / "seen"
+    with site.run as run:
+        site.start()
+        key = site.grant()
+        with site.listening(seen, key, "rate=all") as tap:
+            grows(seen, 3)
+            for _ in range(2):
+                run.actor("gateway").kill()
+                grows(seen, 150)  # more than may be on their way
+            tap.interrupt()
+            assert tap.wait() == 0, tap.log
+        other = site.grant("other.key")
+        with site.listening(tmp_path / "later", other, "-count", "3") as tap:
+            assert tap.wait() == 0, tap.log
+        done = caspy("-revoke", site.bus, key_id(read_key(str(other)).own.public))
+        assert (done.returncode, "are closed" in done.stdout) == (0, True)
+        assert site.said("is started again", "helper=gateway") == 2
+        run.interrupt()
+        assert run.wait() == 0
+    found = numbers(seen)
+    assert found == sorted(set(found))
+    assert_whole(site.out)
+
+
+def test_whoever_says_that_more_has_come_than_was_sent_is_not_sent_more(
+    site: Site, key: Path
+) -> None:
+    """He may have listened to a gateway that was killed, or may lie."""
+    with Peer(read_key(str(key))) as peer:
+        many = {"messages": 10**6, "bytes": 10**12}
+        peer.say({"op": "tap", "actor": 1, "topic": topic_of(None), **many})
+        came = _until_nothing_comes(site, peer)
+        assert 3 <= came <= 120  # of 160 kB, 16 MB
+        size = 8 * 20_000 + 1000
+        peer.say({"op": "got", "messages": 10**6 + 1, "bytes": 10**12 + size})
+        assert _until_nothing_comes(site, peer) <= 2
+        peer.say({"op": "got", **{name: 10 * most for name, most in many.items()}})
+        assert 3 <= _until_nothing_comes(site, peer) <= 120
+
+
+def _until_nothing_comes(site: Site, peer: Peer) -> int:
+    """Return how many data messages come until none does while the tapped actor makes some."""
+    came, more = 0, 1
+    while more:
+        grows(site.out, 40)
+        more = 0
+        while readable := peer.port.wait(0):
+            for source in readable:
+                more += sum(len(frames) > 1 for frames in peer.port.receive(source))
+        came += more
+        assert came < 1000
+    return came
 
 
 def test_secrets_are_nowhere_but_in_the_key_file(site: Site, key: Path) -> None:

@@ -19,7 +19,7 @@ from camagick_broker.address import broker_address, tap_address
 from camagick_broker.admission import Doorman
 from camagick_broker.control import hear, say
 from camagick_broker.errors import RemoteProtocolError
-from camagick_broker.keys import Lock, fresh
+from camagick_broker.keys import Lock
 from camagick_broker.port import Port, sender, sender_name
 from camagick_broker.refusals import Refusals
 from camagick_broker.tapping import rate_of
@@ -82,7 +82,8 @@ class Gateway:
         self._refusals = Refusals("gateway")
         self._told: dict[str, int] = {}
         self._admitted: dict[bytes, str] = {}
-        self._lock = Lock(fresh(), self._admitted)
+        self._lock = Lock(grants.gateway_keys(card.folder), self._admitted)
+        self._admit()  # before anybody can come: the guests of a killed gateway do at once
         self._guests: dict[bytes, _Guest] = {}
         self._taps: dict[tuple[int, bytes], zmq.Socket[bytes]] = {}
         self._ask_at = 0.0
@@ -132,16 +133,19 @@ class Gateway:
 
     def _look_at_grants(self) -> None:
         """Admit whom there is a grant for; hang up on those whose grant was revoked."""
-        known = {one.public: f"key {one.id}" for one in grants.granted(self._card.folder)}
         ended = grants.revoked(self._card.folder)
-        if known.keys() != self._admitted.keys():
-            self._admitted.clear()
-            self._admitted.update(known)
+        self._admit()
         if ended:
             self._hang_up()
             for path in ended:
                 log.info('msg="a key was revoked" key=%s', path.stem)
                 path.rename(path.with_suffix(".gone"))
+
+    def _admit(self) -> None:
+        known = {one.public: f"key {one.id}" for one in grants.granted(self._card.folder)}
+        if known.keys() != self._admitted.keys():
+            self._admitted.clear()
+            self._admitted.update(known)
 
     def _hang_up(self) -> None:
         """End all connections: those who may come in are back at once."""
@@ -175,7 +179,8 @@ class Gateway:
         elif op == "tap":
             self._welcome(peer, guest, content)
         elif op == "got" and guest is not None:
-            guest.got, guest.got_bytes = _counts(content)
+            messages, size = _counts(content)
+            guest.got, guest.got_bytes = min(messages, guest.sent), min(size, guest.sent_bytes)
         elif op != "got":
             raise RemoteProtocolError(f"a tap may only listen: it asks for {op[:40]!r}")
 
@@ -190,7 +195,9 @@ class Gateway:
         if guest is not None and (guest.actor, guest.topic) == (actor, topic):
             guest.seen = now
         elif guest is not None or len(self._guests) < _MOST_LISTENERS:
-            self._guests[peer] = _Guest(actor, topic, now)
+            # He may have listened before: to a gateway that was killed, or so long ago.
+            messages, size = _counts(content)
+            self._guests[peer] = _Guest(actor, topic, now, messages, size, messages, size)
             if (actor, topic) not in self._taps:
                 address = tap_address(self._folder, actor)
                 self._taps[actor, topic] = self._port.connect_tap(address, topic)

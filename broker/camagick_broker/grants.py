@@ -1,9 +1,10 @@
 """Grants: keys with which others may listen to a bus from other hosts. Files, and no sockets.
 
-In the folder of a bus, ``gateway.json`` says where its gateway is, and ``grants/ID.json`` which
-keys it admits. The secret of a grant is in the key file that was handed out, and nowhere else. A
-grant is revoked by renaming it to ``ID.revoked``; the gateway renames that to ``ID.gone`` when its
-connections are closed.
+In the folder of a bus, ``gateway.json`` says where its gateway is, ``gateway.key`` holds the keys
+of that one, for the successor if it is killed, and ``grants/ID.json`` says which keys it admits.
+The secret of a grant is in the key file that was handed out, and nowhere else. A grant is revoked
+by renaming it to ``ID.revoked``; the gateway renames that to ``ID.gone`` when its connections are
+closed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from camagick_broker.wire import RUN_BYTES
 if TYPE_CHECKING:
     from camagick_broker.running import Card
 
-_GATEWAY = "gateway.json"
+_GATEWAY, _ITS_KEYS = "gateway.json", "gateway.key"
 _FOLDER = "grants"
 _MOST_BYTES = 1 << 16
 _REVOKE_S = 10.0
@@ -59,6 +60,17 @@ class Grant(NamedTuple):
     id: str
     public: bytes
     made: float
+
+
+def gateway_keys(folder: Path) -> Keys:
+    """Return the keys of the gateway of a bus; new ones where there was none. For the gateway."""
+    path = folder / _ITS_KEYS
+    said = _read(path)
+    if said is not None:
+        return checked(str(said.get("public")).encode(), str(said.get("secret")).encode())
+    own = fresh()
+    _write(path, {"public": own.public.decode(), "secret": own.secret.decode()})
+    return own
 
 
 def announce(folder: Path, address: str, public: bytes) -> None:

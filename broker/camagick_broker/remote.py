@@ -153,7 +153,10 @@ class RemoteListener:
             raise BusKilled(f"{self._key.address} refuses the key for {self._key.bus}: {reason}")
         if now > self._ask_at and not self._outlet.waiting:
             self._ask_at = now + _ASK_S
-            self._say({"op": "tap", "actor": self._actor.number, "topic": self._topic})
+            self._say({
+                "op": "tap", "actor": self._actor.number, "topic": self._topic,
+                "messages": self._messages, "bytes": self._bytes,
+            })  # fmt: skip
         if not receive:
             self._heard_at = max(self._heard_at, now - _PATIENCE_S / 2)
         elif now > self._heard_at + _PATIENCE_S:

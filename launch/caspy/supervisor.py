@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import select
@@ -22,6 +23,7 @@ from caspy.process import Child, fork
 from caspy.watchdog import Watchdog
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from camagick_broker.running import Card
@@ -87,6 +89,8 @@ class Supervisor:
         self._due: dict[int | str, tuple[float, int]] = {}
         self.exit_code = 0
         self._watchers = 0
+        #: Work of the watchers that are started again.
+        self._lasting: dict[str, Callable[[], int]] = {}
         self._drain = Drain()
         self._cut_at: float | None = None
 
@@ -105,7 +109,10 @@ class Supervisor:
     def accompany(self, watcher: Watcher, card: Card) -> None:
         """Fork, before `start`, a process that looks at the run; its end is not that of the run."""
         self._watchers += watcher.last_word
-        pid = fork(f"caspy: {self.plan.bus}/{watcher.name}", lambda: watcher.serve(card))
+        work = functools.partial(watcher.serve, card)
+        if watcher.lasts:
+            self._lasting[watcher.name] = work
+        pid = fork(f"caspy: {self.plan.bus}/{watcher.name}", work)
         self.keep(Child(watcher.name, pid, "watcher"))
         watcher.close()
 
@@ -194,13 +201,15 @@ class Supervisor:
             child.signal(signal.SIGUSR1)
 
     def _start_helper(self, name: str, incarnation: int = 1) -> None:
-        kind = "broker" if name == "broker" else "service"
+        kind = "watcher" if name in self._lasting else "broker" if name == "broker" else "service"
         last = signal.SIGTERM if kind == "broker" else signal.SIGKILL  # the broker cleans up
         pid = fork(f"caspy: {self.plan.bus}/{name}", self._helper(name), last)
         self.keep(Child(name, pid, kind, incarnation=incarnation))
 
     def _helper(self, name: str) -> Any:
         folder, plan = self._folder, self.plan
+        if name in self._lasting:
+            return self._lasting[name]
         if name == "broker":
             names = {actor.number: actor.name for actor in plan.actors}
             return lambda: helpers.serve_broker(plan.run, folder, names, self._watchers)
@@ -334,7 +343,7 @@ class Supervisor:
         self._due[number] = (now + delay_s, child.incarnation + 1)
 
     def _helper_ended(self, child: Child, code: int) -> None:
-        if child.kind == "watcher":
+        if child.kind == "watcher" and child.name not in self._lasting:
             log.warning('msg="no more figures, data flow on" process=%s code=%s', child.name, code)
             return
         now = time.monotonic()
@@ -342,8 +351,10 @@ class Supervisor:
         if delay_s is not None:
             log.warning('msg="%s, is started again" helper=%s', _what(code), child.name)
             self._due[child.name] = (now + delay_s, child.incarnation + 1)
-        elif child.kind == "broker":
-            log.warning('msg="%s, too often; data flow on without it" helper=broker', _what(code))
+        elif child.kind in ("broker", "watcher"):
+            log.warning(
+                'msg="%s, too often; data flow on without it" helper=%s', _what(code), child.name
+            )
         else:
             log.error('msg="%s, too often: given up" helper=%s', _what(code), child.name)
             self._fail(cut=True)

@@ -1,4 +1,4 @@
-"""Small processes beside a run that look at it: statistics and metrics.
+"""Small processes beside a run that look at it: statistics, metrics, a page, and the gateway.
 
 What can go wrong with where they write is found out before the run starts; what goes wrong later
 is theirs alone. They are forked like the broker, so that the launcher keeps neither their threads
@@ -32,12 +32,15 @@ class Watcher(NamedTuple):
         To be called by the launcher when the process has been forked.
     last_word
         Whether the broker has to wait for it, to tell it how the run has ended.
+    lasts
+        Whether it is started again when it dies.
     """
 
     name: str
     serve: Callable[[Card], int]
     close: Callable[[], None]
     last_word: bool = False
+    lasts: bool = False
 
 
 def statistics(target: str) -> Watcher:
@@ -146,7 +149,7 @@ def gateway(address: str, ports: tuple[int, int] | None = None) -> Watcher:
     def serve(card: Card) -> int:
         return granting.serve(card, found)
 
-    return Watcher("gateway", serve, held.close)
+    return Watcher("gateway", serve, held.close, lasts=True)
 
 
 def _listening(address: str) -> socket.socket:
