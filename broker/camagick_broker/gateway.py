@@ -197,7 +197,9 @@ class Gateway:
         elif guest is not None or len(self._guests) < _MOST_LISTENERS:
             # He may have listened before: to a gateway that was killed, or so long ago.
             messages, size = _counts(content)
-            self._guests[peer] = _Guest(actor, topic, now, messages, size, messages, size)
+            self._guests[peer] = _Guest(
+                actor, topic, now, sent=messages, sent_bytes=size, got=messages, got_bytes=size
+            )
             if (actor, topic) not in self._taps:
                 address = tap_address(self._folder, actor)
                 self._taps[actor, topic] = self._port.connect_tap(address, topic)

@@ -63,7 +63,13 @@ class Grant(NamedTuple):
 
 
 def gateway_keys(folder: Path) -> Keys:
-    """Return the keys of the gateway of a bus; new ones where there was none. For the gateway."""
+    """Return the keys of the gateway of a bus, new ones where there was none; for the gateway.
+
+    Raises
+    ------
+    AddressError
+        If those that were there are none.
+    """
     path = folder / _ITS_KEYS
     said = _read(path)
     if said is not None:

@@ -286,11 +286,9 @@ class Port:
             if number == 1 and not int(socket.get(zmq.EVENTS)) & _POLLIN:
                 return
             try:
-                frame = socket.recv(_NOBLOCK, copy=False)
-                frames = [frame]
-                while frame.more:
-                    frame = socket.recv(_NOBLOCK, copy=False)
-                    frames.append(frame)
+                frames = [socket.recv(_NOBLOCK, copy=False)]
+                while frames[-1].more:
+                    frames.append(socket.recv(_NOBLOCK, copy=False))
             except zmq.Again:
                 return
             yield frames

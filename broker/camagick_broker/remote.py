@@ -126,7 +126,7 @@ class RemoteListener:
                     continue
                 self._messages += 1
                 self._bytes += sum(len(frame) for frame in frames)
-                self._say({"op": "got", "messages": self._messages, "bytes": self._bytes})
+                self._say("got")
                 heard.append(heard_in(frames, self._key.run, self._actor.number))
                 self.ended = self.ended or heard[-1].body is None
             except RemoteProtocolError as error:
@@ -153,17 +153,16 @@ class RemoteListener:
             raise BusKilled(f"{self._key.address} refuses the key for {self._key.bus}: {reason}")
         if now > self._ask_at and not self._outlet.waiting:
             self._ask_at = now + _ASK_S
-            self._say({
-                "op": "tap", "actor": self._actor.number, "topic": self._topic,
-                "messages": self._messages, "bytes": self._bytes,
-            })  # fmt: skip
+            self._say("tap", actor=self._actor.number, topic=self._topic)
         if not receive:
             self._heard_at = max(self._heard_at, now - _PATIENCE_S / 2)
         elif now > self._heard_at + _PATIENCE_S:
             raise BusKilled(f"nothing heard of bus {self._key.bus} for {_PATIENCE_S:.0f} s")
         return []
 
-    def _say(self, content: dict[str, Any]) -> None:
+    def _say(self, op: str, **more: Any) -> None:
+        """Say something to the gateway, and how much has come from it."""
+        content = {"op": op, "messages": self._messages, "bytes": self._bytes, **more}
         self._outlet.send([say(self._key.run, 0, content)])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import select
@@ -23,7 +22,6 @@ from caspy.process import Child, fork
 from caspy.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from camagick_broker.running import Card
@@ -88,9 +86,7 @@ class Supervisor:
         #: What is to be started again, and when: the name of a helper, or an actor's number.
         self._due: dict[int | str, tuple[float, int]] = {}
         self.exit_code = 0
-        self._watchers = 0
-        #: Work of the watchers that are started again.
-        self._lasting: dict[str, Callable[[], int]] = {}
+        self._beside: dict[str, tuple[Watcher, Card]] = {}
         self._drain = Drain()
         self._cut_at: float | None = None
 
@@ -108,12 +104,8 @@ class Supervisor:
 
     def accompany(self, watcher: Watcher, card: Card) -> None:
         """Fork, before `start`, a process that looks at the run; its end is not that of the run."""
-        self._watchers += watcher.last_word
-        work = functools.partial(watcher.serve, card)
-        if watcher.lasts:
-            self._lasting[watcher.name] = work
-        pid = fork(f"caspy: {self.plan.bus}/{watcher.name}", work)
-        self.keep(Child(watcher.name, pid, "watcher"))
+        self._beside[watcher.name] = watcher, card
+        self._start_helper(watcher.name)
         watcher.close()
 
     def fileno(self) -> int:
@@ -201,18 +193,20 @@ class Supervisor:
             child.signal(signal.SIGUSR1)
 
     def _start_helper(self, name: str, incarnation: int = 1) -> None:
-        kind = "watcher" if name in self._lasting else "broker" if name == "broker" else "service"
+        kind = "broker" if name == "broker" else "watcher" if name in self._beside else "service"
         last = signal.SIGTERM if kind == "broker" else signal.SIGKILL  # the broker cleans up
         pid = fork(f"caspy: {self.plan.bus}/{name}", self._helper(name), last)
         self.keep(Child(name, pid, kind, incarnation=incarnation))
 
     def _helper(self, name: str) -> Any:
         folder, plan = self._folder, self.plan
-        if name in self._lasting:
-            return self._lasting[name]
+        if name in self._beside:
+            watcher, card = self._beside[name]
+            return lambda: watcher.serve(card)
         if name == "broker":
             names = {actor.number: actor.name for actor in plan.actors}
-            return lambda: helpers.serve_broker(plan.run, folder, names, self._watchers)
+            awaited = sum(watcher.last_word for watcher, _ in self._beside.values())
+            return lambda: helpers.serve_broker(plan.run, folder, names, awaited)
         return lambda: helpers.serve(name, folder)
 
     def keep(self, child: Child) -> None:
@@ -343,7 +337,7 @@ class Supervisor:
         self._due[number] = (now + delay_s, child.incarnation + 1)
 
     def _helper_ended(self, child: Child, code: int) -> None:
-        if child.kind == "watcher" and child.name not in self._lasting:
+        if child.kind == "watcher" and not self._beside[child.name][0].lasts:
             log.warning('msg="no more figures, data flow on" process=%s code=%s', child.name, code)
             return
         now = time.monotonic()
