@@ -10,6 +10,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from camagick_broker.errors import LocalProtocolError
+from camagick_broker.held import HeldFrames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,29 +23,33 @@ _WHERE = struct.Struct("<QQQQ")
 _BEHIND = bytes(_WHERE.size)
 
 
-def laid(frames: Sequence[Any], shared: SharedArrays) -> tuple[list[Any], list[Any]]:
-    """Lay the buffers of a message in shared memory, where there is room.
+class Layer:
+    """Lays the buffers of messages in shared memory, where there is room.
 
-    Returns
-    -------
-    (list, list)
-        The frames to send, with buffers that lie there, and the frames to write down.
+    Parameters
+    ----------
+    shared
+        The actor's arrays there.
     """
-    first, *buffers = frames
-    sent, table, behind = [first], [], []
-    for buffer in buffers:
-        copied = shared.copied
-        where = shared.place(buffer)
-        if where is None:
-            table.append(_BEHIND)
-            behind.append(buffer)
-            sent.append(buffer)
-        else:
-            table.append(_WHERE.pack(*where, buffer.nbytes))
-            is_there = shared.copied == copied
-            there = buffer if is_there else shared.read(_descriptor(*where, buffer.nbytes))
-            sent.append(there)
-    return sent, [first, b"".join(table), *behind]
+
+    def __init__(self, shared: SharedArrays) -> None:
+        self._shared, self._held = shared, HeldFrames(shared.mapped)
+
+    def __call__(self, frames: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """Return the frames to send, of what lies there, and the frames to write down."""
+        first, *buffers = frames
+        shared, sent, table, behind = self._shared, [first], [], []
+        for buffer in buffers:
+            where, size = shared.place(buffer), buffer.nbytes
+            if where is None:
+                table.append(_BEHIND)
+                behind.append(buffer)
+                sent.append(buffer)
+            else:
+                table.append(_WHERE.pack(*where, size))
+                sent.append(self._held(where, size) or buffer)
+        shared.end()
+        return sent, [first, b"".join(table), *behind]
 
 
 def restored(frames: Sequence[Any], slots: SlotReader) -> list[Any]:

@@ -121,6 +121,31 @@ class SharedArrays:
         array.flags.writeable = False
         return array
 
+    def mapped(self, place: tuple[int, int, int], size: int) -> np.ndarray | None:
+        """Return, read-only, so many bytes where they lie: what is there later is seen, too.
+
+        Parameters
+        ----------
+        place
+            Segment, generation and offset, as `place` says.
+        size
+            How many.
+
+        Returns
+        -------
+        ndarray or None
+            uint8, one dimension; None where this process has no addresses left for it.
+        """
+        number, generation, offset = place
+        segment = self._segments[number]
+        try:
+            window = self._windows.of(segment, self._table(segment).current(generation))
+        except OSError:
+            return None
+        array = np.ndarray(size, np.uint8, window.root, offset - window.start)
+        array.flags.writeable = False
+        return array
+
     # What goes
 
     def begin(self, seq: int) -> None:

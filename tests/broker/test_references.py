@@ -9,7 +9,7 @@ import pytest
 
 from camagick_broker.errors import LocalProtocolError
 from camagick_broker.ledger import Row
-from camagick_broker.references import laid, restored
+from camagick_broker.references import Layer, restored
 from camagick_broker.segment import Segment
 from camagick_broker.shared import SharedArrays
 from camagick_broker.slotpool import SlotPool
@@ -46,7 +46,7 @@ def contents(frames: list[Any]) -> list[bytes]:
 
 def test_large_buffers_are_noted_and_small_ones_written(shared: SharedArrays) -> None:
     frames = [b"first", LARGE, SMALL, LARGE[::-1].copy()]
-    sent, written = laid(frames, shared)
+    sent, written = Layer(shared)(frames)
     assert contents(sent) == contents(frames)
     assert [len(bytes(frame)) for frame in written] == [5, 96, SMALL.nbytes]
     assert contents(restored(contents(written), shared.read)) == contents(frames)
@@ -55,23 +55,23 @@ def test_large_buffers_are_noted_and_small_ones_written(shared: SharedArrays) ->
 def test_what_lies_there_is_not_copied(shared: SharedArrays) -> None:
     array = shared.empty(LEAST, "u1")
     array[:] = 7
-    (_, sent), _ = laid([b"first", array], shared)
+    (_, sent), _ = Layer(shared)([b"first", array])
     assert bytes(sent) == bytes(array)
     assert shared.copied == 0
 
 
 def test_a_successor_finds_them(shared: SharedArrays, segment: Segment, row: Row) -> None:
-    _, written = laid([b"first", LARGE], shared)
+    _, written = Layer(shared)([b"first", LARGE])
     other = SharedArrays({1: segment}, SlotPool(segment, row, made=1))
     assert contents(restored(written, other.read)) == [b"first", LARGE.tobytes()]
 
 
 def test_what_is_not_there_any_more_is_said(shared: SharedArrays, row: Row) -> None:
-    _, written = laid([b"first", LARGE], shared)
+    _, written = Layer(shared)([b"first", LARGE])
     shared.end()
     row.low = 1
     shared.begin(1)
-    laid([b"next", LARGE], shared)
+    Layer(shared)([b"next", LARGE])
     with pytest.raises(LocalProtocolError, match="what is not there"):
         restored(written, shared.read)
 
@@ -79,5 +79,5 @@ def test_what_is_not_there_any_more_is_said(shared: SharedArrays, row: Row) -> N
 def test_without_room_they_are_written(segment: Segment, row: Row) -> None:
     full = SharedArrays({1: segment}, SlotPool(segment, row, most=0), least=LEAST)
     full.begin(0)
-    sent, written = laid([b"first", LARGE], full)
+    sent, written = Layer(full)([b"first", LARGE])
     assert contents(written)[2:] == contents(sent)[1:] == [LARGE.tobytes()]

@@ -12,7 +12,7 @@ from camagick_broker.arrays import SLOT_BYTES
 from camagick_broker.encoder import Encoder
 from camagick_broker.ledger import BEGUN, MADE
 from camagick_broker.reader import decode
-from camagick_broker.references import laid
+from camagick_broker.references import Layer
 from camagick_broker.shared import SharedArrays
 from camagick_broker.slotpool import SlotPool
 
@@ -62,7 +62,8 @@ class HandOver:
         # Who is on another host cannot look into this one's memory.
         far = wiring.sends_far
         self._write = Writer(wiring, copies=node.keeps_frames, shared=None if far else self.shared)
-        self._lays = self.shared if far and wiring.number in assignment.segments else None
+        own = self.shared if far and wiring.number in assignment.segments else None
+        self._lay = Layer(own) if own is not None else None
         self._encode = Encoder()
         self._uncommitted = 0
         self._commit_s = 0.0
@@ -83,7 +84,7 @@ class HandOver:
     @property
     def noted_in(self) -> SlotReader | None:
         """What reads arrays of which the journal notes only where they lie; None for none."""
-        return self._lays.read if self._lays is not None else None
+        return self.slots if self._lay is not None else None
 
     def figures(self) -> dict[str, int]:
         """Return what the statistics shall say."""
@@ -119,9 +120,8 @@ class HandOver:
             frames = self._write(seq, result, given.context, lineage)
         if self._journal is not None:
             written = frames
-            if self._lays is not None and frames:
-                frames, written = laid(frames, self._lays)
-                self._lays.end()
+            if self._lay is not None and frames:
+                frames, written = self._lay(frames)
             self._journal.write(seq, written, self._remembered())
         self._words[MADE] = seq + 1  # the record is complete
         self._uncommitted += 1
