@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 #: The host of whoever types the command.
 HOME = ""
 _AT_HOME = ("local", "localhost", "home")
+#: Where an actor runs of which nothing is said, said aloud.
+_BESIDE = "auto"
 
 
 class Relay(ProcessorBase):
@@ -77,7 +79,7 @@ def senders(actors: list[Actor]) -> set[int]:
 
 def _said(node: ProcessorBase) -> str | None:
     """Return where a processor is to run; None where nothing was said."""
-    if not node.host:
+    if node.host in ("", _BESIDE):
         return None
     return HOME if node.host in _AT_HOME else node.host
 

@@ -53,6 +53,7 @@ def places(plan: Plan) -> dict[str, str]:
         (f"{A} @daq [ @gpu {SUM} @b --idem ] {S}", ["daq", "b", "gpu", "daq"]),
         (f"{A} @daq {SUM} --to-summary", ["daq", "daq", ""]),  # the terminal is here
         (f"{A} @daq {SUM} --to-summary @daq", ["daq", "daq", "daq"]),
+        (f"{A} @daq [ @gpu {SUM} @auto --idem ] {S} @auto", ["daq", "daq", "gpu", "daq"]),
         (f"{A} {SUM} @gpu {S}", ["", "gpu", ""]),
         (f"{A} @local {SUM} @gpu {S} @localhost", ["", "gpu", ""]),
         (f"{A} @a|b {SUM} {S}", ["a|b", "a|b", "a|b"]),
