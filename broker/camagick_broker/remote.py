@@ -37,7 +37,7 @@ def find_there(key: TapKey, patience_s: float = _FIRST_S) -> Card:
     """
     port = Port()
     try:
-        outlet = _connect(port, key)
+        outlet = connect(port, key)
         deadline = time.monotonic() + patience_s
         ask_at = 0.0
         while (now := time.monotonic()) < deadline:
@@ -89,7 +89,7 @@ class RemoteListener:
         self._messages = self._bytes = 0
         self._port = Port()
         try:
-            self._outlet = _connect(self._port, key)
+            self._outlet = connect(self._port, key)
         except BaseException:
             self._port.close()
             raise
@@ -166,7 +166,8 @@ class RemoteListener:
         self._outlet.send([say(self._key.run, 0, content)])
 
 
-def _connect(port: Port, key: TapKey) -> Outlet:
+def connect(port: Port, key: TapKey) -> Outlet:
+    """Return what reaches the gateway of the bus that a key is for."""
     return port.connect_dealer(key.address, b"t" + os.urandom(12), Key(key.own, key.server))
 
 

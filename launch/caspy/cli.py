@@ -166,7 +166,9 @@ class _Launcher(click.Command):
 @click.option("-metrics", metavar="PORT", help="Serve metrics to Prometheus at [HOST:]PORT.")
 @click.option("-web", metavar="[BUS|PORT]", help="Serve a running bus, or this run, as a page.")
 @click.option("-web-control", metavar="FILE", help="Let who knows the token in FILE end the run.")
-@click.option("-ls", metavar="[BUS]", help="List running buses, or the actors of one.")
+@click.option(
+    "-ls", metavar="[BUS]", help="List running buses, or actors of one (key=FILE: elsewhere)."
+)
 @click.option("-top", metavar="[BUS]", help="Watch a running bus: rates, queues, losses.")
 @click.option("-stop", metavar="BUS", help="Drain and end a running bus.")
 @click.option("-listen", metavar="ADDRESS", help="Let holders of keys tap this run from elsewhere.")
@@ -289,18 +291,20 @@ class _Session:
 
     def _visit(self, what: str, bus: str) -> int:
         """Look at a bus that is running, or end it."""
-        if self._words:
-            text = f"-{what} runs nothing: this word is too much"
-            self._problems.append(Problem(text, self._words[0].at))
-        if self._problems:
-            raise _Wrong(self._problems)
         from caspy import visit
 
+        words, key = self._words, ""
+        if what in visit.VISITS:
+            bus, key, words = visit.parted(bus, words)
+        if words:
+            text = f"-{what} runs nothing: this word is too much"
+            self._problems.append(Problem(text, words[0].at))
+        if self._problems:
+            raise _Wrong(self._problems)
         try:
-            control = self._options["web_control"]
-            if what == "web" and control is not None:
-                return visit.web(bus, control)
-            return visit.VISITS[what](bus)
+            if what == "web":
+                return visit.web(bus, self._options["web_control"])
+            return visit.VISITS[what](bus, key)
         except visit.ERRORS as error:
             raise _Wrong([Problem(str(error), self._at[what])]) from error
 
