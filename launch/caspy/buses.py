@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from camagick_broker.running import running
 from caspy import figures
 from caspy.sight import Sight, find
-from caspy.table import COLUMNS, Column, actors_table, amount, clock, command_of, table
+from caspy.table import COLUMNS, Column, actors_table, amount, clock, command_of, place, table
 
 if TYPE_CHECKING:
     from camagick_broker.running import Card
@@ -92,19 +92,13 @@ def _crossing(card: Card, found: list[Row]) -> str:
     """Return a table of the edges between hosts, with what passes over them; '' for none."""
     lines = [
         [
-            _place(row.name, row.host), _place(consumer.name, consumer.host),
+            place(row.name, row.host), place(consumer.name, consumer.host),
             amount(row.rate_out), amount(row.bytes_out),
         ]
-        for row in found
-        for consumer in card.consumers(row.number)
-        if consumer.host != row.host
+        for row, consumer in figures.crossing(card, found)
     ]  # fmt: skip
     titles = ("over the network", "to", "B/s", "B so far")
     return table(titles, lines, (False, False, True, True)) if lines else ""
-
-
-def _place(name: str, host: str) -> str:
-    return f"{name} @{host}" if host else name
 
 
 def _consumers(card: Card, row: Row) -> str:

@@ -166,14 +166,16 @@ class _Launcher(click.Command):
 @click.option("-metrics", metavar="PORT", help="Serve metrics to Prometheus at [HOST:]PORT.")
 @click.option("-web", metavar="[BUS|PORT]", help="Serve a running bus, or this run, as a page.")
 @click.option("-web-control", metavar="FILE", help="Let who knows the token in FILE end the run.")
+@click.option("-ls", metavar="[BUS [key=FILE]]", help="List running buses, or the actors of one.")
 @click.option(
-    "-ls", metavar="[BUS]", help="List running buses, or actors of one (key=FILE: elsewhere)."
+    "-top", metavar="[BUS [key=FILE]]", help="Watch a running bus: rates, queues, losses."
 )
-@click.option("-top", metavar="[BUS]", help="Watch a running bus: rates, queues, losses.")
-@click.option("-stop", metavar="BUS", help="Drain and end a running bus.")
-@click.option("-listen", metavar="ADDRESS", help="Let holders of keys tap this run from elsewhere.")
-@click.option("-grant", metavar="BUS", help="Print a key for taps from other hosts; --list them.")
-@click.option("-revoke", metavar="BUS", help="End a key, and its taps: -revoke BUS ID.")
+@click.option("-stop", metavar="BUS [key=FILE]", help="Drain and end a running bus.")
+@click.option(
+    "-listen", metavar="ADDRESS", help="Let holders of keys reach this run from elsewhere."
+)
+@click.option("-grant", metavar="BUS", help="Print a key for other hosts; --read-only, --list.")
+@click.option("-revoke", metavar="BUS", help="End a key, and what it opened: -revoke BUS ID.")
 @click.pass_context
 def _caspy(ctx: click.Context, /, **options: Any) -> int:
     """Do what the options say. Returns the exit code."""
@@ -309,7 +311,7 @@ class _Session:
             raise _Wrong([Problem(str(error), self._at[what])]) from error
 
     def _grant(self, what: str, bus: str) -> int:
-        """Say who may listen to a bus from other hosts."""
+        """Say who may do what with a bus from other hosts."""
         from camagick_broker.errors import AddressError
         from caspy import granting
 
@@ -385,10 +387,12 @@ class _Session:
         except PlanError as error:
             raise _Wrong([Problem(str(error))]) from error
         if options["plan"] is not None:
+            from caspy.measured import measured
             from caspy.render import render
 
             try:
-                print(render(plan, options["plan"], self._places()).rstrip("\n"))
+                passing = measured(plan, options["bus"])
+                print(render(plan, options["plan"], self._places(), passing).rstrip("\n"))
             except PlanError as error:
                 raise _Wrong([Problem(str(error))]) from error
             return 0
