@@ -9,10 +9,14 @@ from unittest import mock
 
 import pytest
 
-from camagick_broker.grants import granted, read_key
-from camagick_broker.keys import key_id
+from camagick_broker.control import say
+from camagick_broker.grants import TapKey, granted, read_key
+from camagick_broker.keys import fresh, key_id
+from camagick_broker.looking import shown_card
+from camagick_broker.remote import _card_in
 from camagick_broker.remoteinquiry import RemoteInquiry
 from tests.buses import Run, caspy, wait_for
+from tests.launch.test_ls import CARD
 from tests.test_far_taps import SOURCE, Site
 from tests.test_taps import assert_whole, grows
 
@@ -231,6 +235,21 @@ def test_a_key_of_another_run_opens_nothing(site: Site, elsewhere: dict[str, str
         assert other.run.running
         other.run.interrupt()
         assert other.run.wait() == 0
+
+
+@pytest.mark.parametrize(
+    "odd", [{"host": "\x1b[2J"}, {"started": 1e300}, {"started": float("nan")}, {"bus": "a\nb"},
+            {"actors": [{"number": 1, "name": "\x07", "inputs": [], "pipe": 0}]}, {"actors": None},
+            {"actors": [{"number": float("inf"), "name": "a", "inputs": [], "pipe": 0}]}],
+)  # fmt: skip
+def test_a_card_that_would_harm_a_terminal_is_none(odd: dict[str, Any]) -> None:
+    own = fresh()
+    key = TapKey("b", b"12345678", "tcp://127.0.0.1:1", own.public, own)
+    card = {**shown_card(CARD), **odd}
+    for shown, expected in ((shown_card(CARD), CARD.actors), (card, None)):
+        frame = mock.Mock(buffer=say(key.run, 0, {"op": "card", "card": shown}))
+        found = _card_in([frame], key)
+        assert (found and found.actors) == expected
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ _REST_S = 0.5
 #: How long a link may be cut before its bus counts as gone.
 _PATIENCE_S = 60.0
 _FIRST_S = 10.0
+#: No run begins later, in seconds since 1970: a clock would not show it.
+_LATEST_S = 1e11
 
 
 def find_there(key: TapKey, patience_s: float = _FIRST_S) -> Card:
@@ -174,6 +176,13 @@ def connect(port: Port, key: TapKey) -> Outlet:
 def _card_in(frames: list[Any], key: TapKey) -> Card | None:
     try:
         content = hear(frames[0].buffer, key.run)[1]
-        return card_from(content["card"]) if content["op"] == "card" else None
-    except (RemoteProtocolError, ValueError, TypeError, KeyError):
+        card = card_from(content["card"]) if content["op"] == "card" else None
+    except (RemoteProtocolError, ValueError, TypeError, KeyError, OverflowError):
         return None
+    return card if card is not None and _can_be_shown(card) else None
+
+
+def _can_be_shown(card: Card) -> bool:
+    """Tell whether nothing in a card of somebody else would move a terminal's cursor, or worse."""
+    texts = [card.bus, card.host, *(text for one in card.actors for text in (one.name, one.host))]
+    return 0 <= card.started < _LATEST_S and all(map(str.isprintable, texts))

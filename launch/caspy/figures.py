@@ -6,6 +6,7 @@ alone. Rates need no memory here, since an answer holds each actor's last two re
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -220,7 +221,7 @@ def _anywhere(report: Mapping[str, Any], name: str) -> float:
 
 def _number(part: Any, name: Any) -> float:
     value = part.get(name) if isinstance(part, dict) else None
-    return float(value) if isinstance(value, (int, float)) else 0.0
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0.0
 
 
 def _sum(part: Any) -> float:
@@ -229,4 +230,4 @@ def _sum(part: Any) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
