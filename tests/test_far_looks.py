@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -15,13 +16,12 @@ from camagick_broker.keys import fresh, key_id
 from camagick_broker.looking import shown_card
 from camagick_broker.remote import _card_in
 from camagick_broker.remoteinquiry import RemoteInquiry
-from tests.buses import Run, caspy, wait_for
+from tests.buses import CASPY, DEADLINE_S, Run, caspy, clear, wait_for
 from tests.launch.test_ls import CARD
 from tests.test_far_taps import SOURCE, Site
 from tests.test_taps import assert_whole, grows
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -160,6 +160,67 @@ def test_an_end_that_is_asked_for_again_is_one_end(site: Site) -> None:
         sink.resume()
         assert site.run.wait() == 0, site.run.log
         assert one.last_word(5.0) is not None
+    assert_whole(site.out)
+
+
+STOP = """
+import sys
+from caspy import stop
+stop._SILENT_S = 1.0
+print(*stop.stop(sys.argv[1], float(sys.argv[2]), sys.argv[3]), sep="; ")
+"""
+
+
+def stopping(elsewhere: dict[str, str], site: Site, patience_s: float) -> subprocess.Popen[str]:
+    """Start what ends a run from elsewhere, with little patience."""
+    key = site.grant(rights=())
+    return subprocess.Popen(
+        [CASPY[0], "-c", STOP, site.bus, str(patience_s), str(key)], stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, env=elsewhere,
+    )  # fmt: skip
+
+
+def test_it_does_not_wait_for_ever(site: Site, elsewhere: dict[str, str]) -> None:
+    sink = site.run.actor("summary.3")
+    sink.suspend()
+    said, _ = stopping(elsewhere, site, 2.0).communicate(timeout=DEADLINE_S)
+    assert said.startswith(f"{site.bus} was asked to end, and still drains (caspy -ls {site.bus} ")
+    assert said.endswith("; 1\n")
+    sink.resume()
+    assert site.run.wait() == 0, site.run.log
+    assert_whole(site.out)
+
+
+def test_a_run_that_is_killed_meanwhile_is_no_success(
+    site: Site, elsewhere: dict[str, str]
+) -> None:
+    site.run.actor("summary.3").suspend()  # so that the drain lasts
+    waits = stopping(elsewhere, site, 60.0)
+    wait_for(lambda: site.said("ended from elsewhere"), "the request")
+    site.run.process.kill()
+    said, _ = waits.communicate(timeout=DEADLINE_S)
+    assert said == f"{site.bus} was asked to end, and cannot be reached any more; 1\n"
+    clear(site.bus)
+
+
+def test_a_gateway_that_is_killed_meanwhile_does_not_matter(
+    site: Site, elsewhere: dict[str, str]
+) -> None:
+    sink = site.run.actor("summary.3")
+    sink.suspend()
+    key = site.grant(rights=())
+    with started(elsewhere, "-stop", site.bus, f"key={key}") as stop:
+        wait_for(lambda: site.said("ended from elsewhere"), "the request")
+        site.run.actor("gateway").kill()
+        wait_for(lambda: site.said("is started again", "helper=gateway"), "its successor")
+        with RemoteInquiry(read_key(str(key))) as inquiry:
+            for _ in range(3):  # by then, the other has asked as well
+                wait_for(lambda: inquiry.end(1.0), "an answer")
+                inquiry.last_word(1.0)
+        sink.resume()
+        assert site.run.wait() == 0, site.run.log
+        assert stop.wait() == 0, stop.out
+        assert stop.out.startswith(f"{site.bus} has ended, after ")
     assert_whole(site.out)
 
 
