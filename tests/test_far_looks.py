@@ -11,7 +11,7 @@ from unittest import mock
 import pytest
 
 from camagick_broker.control import say
-from camagick_broker.grants import TapKey, granted, read_key
+from camagick_broker.grants import TapKey, granted, key_file, read_key
 from camagick_broker.keys import fresh, key_id
 from camagick_broker.looking import shown_card
 from camagick_broker.remote import _card_in
@@ -319,6 +319,7 @@ def test_a_card_that_would_harm_a_terminal_is_none(odd: dict[str, Any]) -> None:
         (["-ls", "b", "key=/none"], "cannot read the key file /none: No such file"),
         (["-top", "b", "key=nonsense"], "nonsense is no key file: caspy -grant BUS > nonsense"),
         (["-stop", "b", "key=open"], "has mode 0644, others could use it: chmod 600 open"),
+        (["-top", "b", "key=nowhere"], "bus b cannot be reached at tcp://a b:5: Invalid argument"),
         (["-stop", "key=/none"], "cannot read the key file /none"),
         (["-ls", "b", "key="], "-ls runs nothing: this word is too much"),
         (["-ls", "b", "key=a", "key=b"], "-ls runs nothing: this word is too much"),
@@ -328,4 +329,7 @@ def test_mistakes(tmp_path: Path, words: list[str], reason: str) -> None:
     for name, mode in (("nonsense", 0o600), ("open", 0o644)):
         (tmp_path / name).write_text("[tap]")
         (tmp_path / name).chmod(mode)
+    key = TapKey("b", b"12345678", "tcp://a b:5", fresh().public, fresh())
+    (tmp_path / "nowhere").touch(0o600)
+    (tmp_path / "nowhere").write_text(key_file(key))
     refused(caspy(*words, cwd=tmp_path), reason)

@@ -175,8 +175,7 @@ def key_file(key: TapKey) -> str:
     end = f"# caspy -stop {key.bus} key=FILE\n" if key.may_end else ""
     return (
         f"# Whoever has this file can {may} the bus {key.bus!r}. It is of no use after that.\n"
-        f"# caspy -ls {key.bus} key=FILE\n"
-        f"# caspy --from-tap {key.bus}/ACTOR key=FILE\n{end}"
+        f"# caspy -ls {key.bus} key=FILE\n# caspy --from-tap {key.bus}/ACTOR key=FILE\n{end}"
         f'[tap]\nid = "{key_id(key.own.public)}"\nbus = "{key.bus}"\nrun = "{key.run.hex()}"\n'
         f'address = "{key.address}"\nserver = "{key.server.decode()}"\n'
         f'public = "{key.own.public.decode()}"\nsecret = "{key.own.secret.decode()}"\n'

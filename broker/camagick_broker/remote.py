@@ -55,6 +55,9 @@ def find_there(key: TapKey, patience_s: float = _FIRST_S) -> Card:
         raise AddressError(
             f"bus {key.bus} cannot be reached at {key.address}: it has ended, or the way is blocked"
         )
+    except OSError as error:
+        reason = f"bus {key.bus} cannot be reached at {key.address}: {error.strerror}"
+        raise AddressError(reason) from None
     finally:
         port.close()
 
