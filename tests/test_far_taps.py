@@ -33,7 +33,7 @@ from tests.buses import CASPY, Run, card_of, caspy, wait_for
 from tests.test_taps import assert_whole, counts, grows, numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from camagick_broker.running import Card
 
@@ -46,13 +46,16 @@ def _let_core_files_be() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
 
 
+READ_ONLY = ("--read-only",)
+SOURCE = ("--from-scratch", "counter", "n=20000", "rate=200", "--npfun", "max")
+
+
 class Site:
     """A run that listens to others, and a key for it."""
 
-    def __init__(self, folder: Path, name: str = "") -> None:
+    def __init__(self, folder: Path, name: str = "", source: Sequence[str] = SOURCE) -> None:
         self.folder, self.bus = folder, f"far{os.getpid()}{name}"
         self.out = folder / "run"
-        source = ("--from-scratch", "counter", "n=20000", "rate=200", "--npfun", "max")
         self.run = Run(
             "-bus", self.bus, "-listen", "127.0.0.1:0", *source, "--to-summary", f"path={self.out}",
             preexec_fn=_let_core_files_be,
@@ -63,12 +66,12 @@ class Site:
         wait_for((self.card.folder / "gateway.json").exists, "the gateway")
         grows(self.out, 5)
 
-    def grant(self, name: str = "tap.key", *words: str) -> Path:
+    def grant(self, name: str = "tap.key", *words: str, rights: Sequence[str] = READ_ONLY) -> Path:
         """Make a key file as a shell does with '>'."""
         path = self.folder / name
         with path.open("w") as file:
             done = subprocess.run(
-                [*CASPY, "-grant", self.bus, "--read-only", *words], stdout=file, stderr=-1,
+                [*CASPY, "-grant", self.bus, *rights, *words], stdout=file, stderr=-1,
                 check=False, timeout=30,
             )  # fmt: skip
         assert done.returncode == 0, done.stderr

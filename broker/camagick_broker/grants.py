@@ -1,10 +1,10 @@
-"""Grants: keys with which others may listen to a bus from other hosts. Files, and no sockets.
+"""Grants: keys with which others reach a bus from other hosts. Files, and no sockets.
 
 In the folder of a bus, ``gateway.json`` says where its gateway is, ``gateway.key`` holds the keys
 of that one, for the successor if it is killed, and ``grants/ID.json`` says which keys it admits.
 The secret of a grant is in the key file that was handed out, and nowhere else. A grant is revoked
 by renaming it to ``ID.revoked``; the gateway renames that to ``ID.gone`` when its connections are
-closed.
+closed. What a key may do says the grant; a key file says it, too, for whoever has that.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class TapKey(NamedTuple):
         Public key of the gateway.
     own
         The keys that were granted.
+    may_end
+        Whether it was made to end the run as well; the gateway goes by the grant.
     """
 
     bus: str
@@ -52,14 +54,26 @@ class TapKey(NamedTuple):
     address: str
     server: bytes
     own: Keys
+    may_end: bool = False
 
 
 class Grant(NamedTuple):
-    """A key that was granted: its name, its public half, and since when (seconds since 1970)."""
+    """A key that was granted.
+
+    Attributes
+    ----------
+    id, public
+        Its name, and its public half.
+    made
+        When, in seconds since 1970.
+    may_end
+        Whether its holder may end the run, and not only look and listen.
+    """
 
     id: str
     public: bytes
     made: float
+    may_end: bool = False
 
 
 def gateway_keys(folder: Path) -> Keys:
@@ -84,15 +98,15 @@ def announce(folder: Path, address: str, public: bytes) -> None:
     _write(folder / _GATEWAY, {"address": address, "public": public.decode()})
 
 
-def grant(card: Card, address: str = "") -> TapKey:
+def grant(card: Card, *, may_end: bool = False) -> TapKey:
     """Make a key for a running bus.
 
     Parameters
     ----------
     card
         The bus.
-    address
-        Where its gateway is to be found, if other hosts call it by another name.
+    may_end
+        Whether its holder may end the run.
 
     Raises
     ------
@@ -107,11 +121,10 @@ def grant(card: Card, address: str = "") -> TapKey:
     own = fresh()
     folder = card.folder / _FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
-    content = {"public": own.public.decode(), "made": time.time()}
+    content = {"public": own.public.decode(), "made": time.time(), "may_end": may_end}
     _write(folder / f"{key_id(own.public)}.json", content)
-    return TapKey(
-        card.bus, card.run, address or gateway["address"], gateway["public"].encode(), own
-    )
+    server = gateway["public"].encode()
+    return TapKey(card.bus, card.run, gateway["address"], server, own, may_end)
 
 
 def granted(folder: Path) -> list[Grant]:
@@ -120,7 +133,8 @@ def granted(folder: Path) -> list[Grant]:
     for path in (folder / _FOLDER).glob("*.json"):
         content = _read(path)
         if content is not None and is_key(public := str(content.get("public")).encode()):
-            found.append(Grant(path.stem, public, float(content.get("made", 0))))
+            may_end = content.get("may_end") is True
+            found.append(Grant(path.stem, public, float(content.get("made", 0)), may_end))
     return sorted(found, key=lambda one: one.made)
 
 
@@ -157,12 +171,15 @@ def revoke(card: Card, key: str) -> bool:
 
 def key_file(key: TapKey) -> str:
     """Return what stands in a key file."""
+    may = "look at, listen to, and end" if key.may_end else "look at and listen to"
+    end = f"# caspy -stop {key.bus} key=FILE\n" if key.may_end else ""
     return (
-        f"# Whoever has this file can listen to the bus {key.bus!r}. It is of no use after that.\n"
-        f"# caspy --from-tap {key.bus}/ACTOR key=FILE\n"
+        f"# Whoever has this file can {may} the bus {key.bus!r}. It is of no use after that.\n"
+        f"# caspy -ls {key.bus} key=FILE\n# caspy --from-tap {key.bus}/ACTOR key=FILE\n{end}"
         f'[tap]\nid = "{key_id(key.own.public)}"\nbus = "{key.bus}"\nrun = "{key.run.hex()}"\n'
         f'address = "{key.address}"\nserver = "{key.server.decode()}"\n'
         f'public = "{key.own.public.decode()}"\nsecret = "{key.own.secret.decode()}"\n'
+        f"may_end = {str(key.may_end).lower()}\n"
     )
 
 
@@ -190,7 +207,8 @@ def read_key(path: str) -> TapKey:
         said = tomllib.loads(text.decode())["tap"]
         run, server = bytes.fromhex(said["run"]), said["server"].encode()
         own = checked(said["public"].encode(), said["secret"].encode())
-        key = TapKey(str(said["bus"]), run, str(said["address"]), server, own)
+        may_end = said.get("may_end") is True
+        key = TapKey(str(said["bus"]), run, str(said["address"]), server, own, may_end)
     except (ValueError, KeyError, TypeError, AttributeError, AddressError):
         key = None
     if (
@@ -199,6 +217,20 @@ def read_key(path: str) -> TapKey:
         or not (is_key(key.server) and host_of(key.address))
     ):
         raise AddressError(f"{path} is no key file: caspy -grant BUS > {path} makes one")
+    return key
+
+
+def key_for(path: str, bus: str) -> TapKey:
+    """Return what a key file says, if it is for this bus; '' for whichever it is for.
+
+    Raises
+    ------
+    AddressError
+        As `read_key`, and for the key of another bus.
+    """
+    key = read_key(path)
+    if bus and key.bus != bus:
+        raise AddressError(f"the key {path} is for bus {key.bus!r}, not for {bus!r}")
     return key
 
 

@@ -14,6 +14,8 @@ from camagick_broker.port import Port
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from camagick_broker.port import Outlet
+
 
 class Inquiry:
     """Asks one broker, again and again; for one thread.
@@ -30,12 +32,11 @@ class Inquiry:
     """
 
     def __init__(self, run: bytes, bus_dir: str | Path) -> None:
-        self._run = run
+        self._run, self._bus_dir = run, str(bus_dir)
         self.over: dict[str, Any] | None = None
         self._port = Port()
         try:
-            name = b"?" + os.urandom(12)
-            self._outlet = self._port.connect_dealer(broker_address(str(bus_dir)), name)
+            self._outlet = self._connect()
         except BaseException:
             self._port.close()
             raise
@@ -66,6 +67,10 @@ class Inquiry:
     def close(self) -> None:
         """Close the socket."""
         self._port.close()
+
+    def _connect(self) -> Outlet:
+        name = b"?" + os.urandom(12)
+        return self._port.connect_dealer(broker_address(self._bus_dir), name)
 
     def _wait(self, op: str, timeout_s: float) -> dict[str, Any] | None:
         """Return the newest answer of a kind."""

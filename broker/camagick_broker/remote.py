@@ -25,6 +25,8 @@ _REST_S = 0.5
 #: How long a link may be cut before its bus counts as gone.
 _PATIENCE_S = 60.0
 _FIRST_S = 10.0
+#: No run begins later, in seconds since 1970: a clock would not show it.
+_LATEST_S = 1e11
 
 
 def find_there(key: TapKey, patience_s: float = _FIRST_S) -> Card:
@@ -37,7 +39,7 @@ def find_there(key: TapKey, patience_s: float = _FIRST_S) -> Card:
     """
     port = Port()
     try:
-        outlet = _connect(port, key)
+        outlet = connect(port, key)
         deadline = time.monotonic() + patience_s
         ask_at = 0.0
         while (now := time.monotonic()) < deadline:
@@ -53,6 +55,9 @@ def find_there(key: TapKey, patience_s: float = _FIRST_S) -> Card:
         raise AddressError(
             f"bus {key.bus} cannot be reached at {key.address}: it has ended, or the way is blocked"
         )
+    except OSError as error:
+        reason = f"bus {key.bus} cannot be reached at {key.address}: {error.strerror}"
+        raise AddressError(reason) from None
     finally:
         port.close()
 
@@ -89,7 +94,7 @@ class RemoteListener:
         self._messages = self._bytes = 0
         self._port = Port()
         try:
-            self._outlet = _connect(self._port, key)
+            self._outlet = connect(self._port, key)
         except BaseException:
             self._port.close()
             raise
@@ -166,13 +171,21 @@ class RemoteListener:
         self._outlet.send([say(self._key.run, 0, content)])
 
 
-def _connect(port: Port, key: TapKey) -> Outlet:
+def connect(port: Port, key: TapKey) -> Outlet:
+    """Return what reaches the gateway of the bus that a key is for."""
     return port.connect_dealer(key.address, b"t" + os.urandom(12), Key(key.own, key.server))
 
 
 def _card_in(frames: list[Any], key: TapKey) -> Card | None:
     try:
         content = hear(frames[0].buffer, key.run)[1]
-        return card_from(content["card"]) if content["op"] == "card" else None
-    except (RemoteProtocolError, ValueError, TypeError, KeyError):
+        card = card_from(content["card"]) if content["op"] == "card" else None
+    except (RemoteProtocolError, ValueError, TypeError, KeyError, OverflowError):
         return None
+    return card if card is not None and _can_be_shown(card) else None
+
+
+def _can_be_shown(card: Card) -> bool:
+    """Tell whether nothing in a card of somebody else would move a terminal's cursor, or worse."""
+    texts = [card.bus, card.host, *(text for one in card.actors for text in (one.name, one.host))]
+    return 0 <= card.started < _LATEST_S and all(map(str.isprintable, texts))

@@ -18,15 +18,19 @@ if TYPE_CHECKING:
 
 def make_card(plan: Plan) -> Card:
     """Return what a run says about itself; this process is its launcher."""
-    actors = tuple(
+    return Card(
+        bus=plan.bus, run=plan.run, pid=os.getpid(), host=gethostname(), started=time.time(),
+        command=_command(), version=__version__, actors=members(plan),
+    )  # fmt: skip
+
+
+def members(plan: Plan) -> tuple[Member, ...]:
+    """Return the actors of a plan as cards name them."""
+    return tuple(
         Member(actor.number, actor.name, tuple(actor.inputs), number, actor.host)
         for number, pipe in enumerate(plan.pipes)
         for actor in pipe.actors
     )
-    return Card(
-        bus=plan.bus, run=plan.run, pid=os.getpid(), host=gethostname(), started=time.time(),
-        command=_command(), version=__version__, actors=actors,
-    )  # fmt: skip
 
 
 def _command() -> tuple[str, ...]:

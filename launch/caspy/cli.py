@@ -166,12 +166,16 @@ class _Launcher(click.Command):
 @click.option("-metrics", metavar="PORT", help="Serve metrics to Prometheus at [HOST:]PORT.")
 @click.option("-web", metavar="[BUS|PORT]", help="Serve a running bus, or this run, as a page.")
 @click.option("-web-control", metavar="FILE", help="Let who knows the token in FILE end the run.")
-@click.option("-ls", metavar="[BUS]", help="List running buses, or the actors of one.")
-@click.option("-top", metavar="[BUS]", help="Watch a running bus: rates, queues, losses.")
-@click.option("-stop", metavar="BUS", help="Drain and end a running bus.")
-@click.option("-listen", metavar="ADDRESS", help="Let holders of keys tap this run from elsewhere.")
-@click.option("-grant", metavar="BUS", help="Print a key for taps from other hosts; --list them.")
-@click.option("-revoke", metavar="BUS", help="End a key, and its taps: -revoke BUS ID.")
+@click.option("-ls", metavar="[BUS [key=FILE]]", help="List running buses, or the actors of one.")
+@click.option(
+    "-top", metavar="[BUS [key=FILE]]", help="Watch a running bus: rates, queues, losses."
+)
+@click.option("-stop", metavar="BUS [key=FILE]", help="Drain and end a running bus.")
+@click.option(
+    "-listen", metavar="ADDRESS", help="Let holders of keys reach this run from elsewhere."
+)
+@click.option("-grant", metavar="BUS", help="Print a key for other hosts; --read-only, --list.")
+@click.option("-revoke", metavar="BUS", help="End a key, and what it opened: -revoke BUS ID.")
 @click.pass_context
 def _caspy(ctx: click.Context, /, **options: Any) -> int:
     """Do what the options say. Returns the exit code."""
@@ -289,23 +293,25 @@ class _Session:
 
     def _visit(self, what: str, bus: str) -> int:
         """Look at a bus that is running, or end it."""
-        if self._words:
-            text = f"-{what} runs nothing: this word is too much"
-            self._problems.append(Problem(text, self._words[0].at))
-        if self._problems:
-            raise _Wrong(self._problems)
         from caspy import visit
 
+        words, key = self._words, ""
+        if what in visit.VISITS:
+            bus, key, words = visit.parted(bus, words)
+        if words:
+            text = f"-{what} runs nothing: this word is too much"
+            self._problems.append(Problem(text, words[0].at))
+        if self._problems:
+            raise _Wrong(self._problems)
         try:
-            control = self._options["web_control"]
-            if what == "web" and control is not None:
-                return visit.web(bus, control)
-            return visit.VISITS[what](bus)
+            if what == "web":
+                return visit.web(bus, self._options["web_control"])
+            return visit.VISITS[what](bus, key)
         except visit.ERRORS as error:
             raise _Wrong([Problem(str(error), self._at[what])]) from error
 
     def _grant(self, what: str, bus: str) -> int:
-        """Say who may listen to a bus from other hosts."""
+        """Say who may do what with a bus from other hosts."""
         from camagick_broker.errors import AddressError
         from caspy import granting
 
@@ -381,10 +387,12 @@ class _Session:
         except PlanError as error:
             raise _Wrong([Problem(str(error))]) from error
         if options["plan"] is not None:
+            from caspy.measured import measured
             from caspy.render import render
 
             try:
-                print(render(plan, options["plan"], self._places()).rstrip("\n"))
+                passing = measured(plan, options["bus"])
+                print(render(plan, options["plan"], self._places(), passing).rstrip("\n"))
             except PlanError as error:
                 raise _Wrong([Problem(str(error))]) from error
             return 0

@@ -18,7 +18,20 @@ from caspy.words import BRACKET_WORDS, OPTIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-_BUSES = ("ls", "top", "stop")
+_BUSES = ("ls", "top", "stop", "grant", "revoke")
+#: What may stand behind the name of a bus.
+_KEY = {"key=": "key file, for a bus on another host"}
+_BEHIND_BUS = {
+    "ls": _KEY,
+    "top": _KEY,
+    "stop": _KEY,
+    "grant": {
+        "--read-only": "to look and listen, not to end the run",
+        "--list": "what was granted",
+        "--show": "even on a terminal",
+        "--address=": "how others call this host",
+    },
+}
 _TRUTH = ("yes", "no")
 
 
@@ -52,8 +65,10 @@ def _split(line: str) -> list[str]:
 def _candidates(
     before: Sequence[str], word: str, options: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    last = before[-1] if before else ""
-    option = last[1:] if last[:1] == "-" != last[1:2] else ""
+    option = _option(before[-1:])
+    if behind := _BEHIND_BUS.get(_option(before[-2:-1])):
+        yield from behind.items()
+        return
     if option in OPTIONS and OPTIONS[option].choices:
         yield from ((choice, "") for choice in OPTIONS[option].choices)
     elif option in _BUSES:
@@ -67,6 +82,12 @@ def _candidates(
         yield from _processors() if word == "-" else ()
     else:
         yield from _arguments(before, word)
+
+
+def _option(words: Sequence[str]) -> str:
+    """Return the launcher's option that a word is, '' for none."""
+    last = words[0] if words else ""
+    return last[1:] if last[:1] == "-" != last[1:2] else ""
 
 
 def _processors() -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ from caspy.hosts.opening import opened as outposts_opened
 from caspy.hosts.places import Places
 from caspy.limits import allow_open_files
 from caspy.policy import Policy
+from caspy.process import DRAIN
 from caspy.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -63,11 +64,16 @@ def execute(
         supervisor.watch(bell)
         supervisor.start()
         while supervisor.step(0.5):
-            if len(interrupts) > 1:
+            if _pressed(interrupts) > 1:
                 supervisor.kill()
             elif interrupts:
                 supervisor.drain()
-    return _INTERRUPTED if len(interrupts) > 1 else supervisor.exit_code
+    return _INTERRUPTED if _pressed(interrupts) > 1 else supervisor.exit_code
+
+
+def _pressed(interrupts: list[int]) -> int:
+    """Return how often somebody has pressed Ctrl-C, or the like."""
+    return len(interrupts) - interrupts.count(DRAIN)
 
 
 @contextlib.contextmanager
@@ -104,8 +110,8 @@ def opened(
 
 @contextlib.contextmanager
 def _signals(interrupts: list[int]) -> Iterator[int]:
-    """Count SIGINT, SIGTERM and SIGHUP in `interrupts`; yield a pipe that each of them rings."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    """Note SIGINT, SIGTERM, SIGHUP, DRAIN in `interrupts`; yield a pipe that each of them rings."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, DRAIN)
     before = {number: signal.getsignal(number) for number in numbers}
     bell, ringer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     wakeup = signal.set_wakeup_fd(ringer, warn_on_full_buffer=False)

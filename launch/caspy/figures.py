@@ -6,8 +6,9 @@ alone. Rates need no memory here, since an answer holds each actor's last two re
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,8 +53,8 @@ class Row:
         Iterations done.
     messages_in, bytes_in, messages_out, bytes_out
         Since the start.
-    rate, rate_in, rate_out
-        Iterations, bytes in and bytes out per second.
+    rate, rate_in, rate_out, rate_messages
+        Iterations, bytes in, bytes out and messages out per second.
     busy
         Share of the time, 0 to 1, in which the processor worked; it waited for the rest.
     latency_s
@@ -83,6 +84,7 @@ class Row:
     rate: float = 0.0
     rate_in: float = 0.0
     rate_out: float = 0.0
+    rate_messages: float = 0.0
     busy: float = 0.0
     busy_s: float = 0.0
     latency_s: float = 0.0
@@ -109,6 +111,28 @@ def rows(card: Card, status: Mapping[str, Any] | None) -> list[Row]:
         What its broker answered; None where it did not.
     """
     return [_row(actor, status or {}) for actor in card.actors]
+
+
+class Crossing(NamedTuple):
+    """An edge between two hosts: the row of its producer, and who takes what that makes."""
+
+    row: Row
+    to: Member
+
+    @property
+    def message_bytes(self) -> float:
+        """How large its messages are, on an average; 0 before the first."""
+        return self.row.bytes_out / max(1, self.row.messages_out)
+
+
+def crossing(card: Card, found: list[Row]) -> list[Crossing]:
+    """Return the edges of a bus that cross the network."""
+    return [
+        Crossing(row, consumer)
+        for row in found
+        for consumer in card.consumers(row.number)
+        if consumer.host != row.host
+    ]
 
 
 def iterations(card: Card, found: list[Row]) -> int:
@@ -147,6 +171,7 @@ def _row(actor: Member, status: Mapping[str, Any]) -> Row:
         rate=max(0.0, (_number(now, "seq") - _number(before, "seq")) / span),
         rate_in=max(0.0, (_input(now, "bytes") - _input(before, "bytes")) / span),
         rate_out=max(0.0, (_output(now, "bytes") - _output(before, "bytes")) / span),
+        rate_messages=max(0.0, (_output(now, "messages") - _output(before, "messages")) / span),
         busy=min(1.0, max(0.0, (_number(now, "busy_s") - _number(before, "busy_s")) / span)),
         busy_s=_number(now, "busy_s"),
         latency_s=max((_number(one, "latency_s") for one in _inputs(now)), default=0.0),
@@ -196,7 +221,7 @@ def _anywhere(report: Mapping[str, Any], name: str) -> float:
 
 def _number(part: Any, name: Any) -> float:
     value = part.get(name) if isinstance(part, dict) else None
-    return float(value) if isinstance(value, (int, float)) else 0.0
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0.0
 
 
 def _sum(part: Any) -> float:
@@ -205,4 +230,4 @@ def _sum(part: Any) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,4 +1,4 @@
-"""``-listen``, ``-grant`` and ``-revoke``: who may listen to a bus from other hosts."""
+"""``-listen``, ``-grant`` and ``-revoke``: who may do what with a bus from other hosts."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ def serve(card: Card, address: str) -> int:
     """Be the gateway of a bus until SIGTERM; return the exit code."""
     from camagick_broker.gateway import Gateway
     from camagick_broker.keys import keep_secrets
+    from caspy.stop import drain
 
     keep_secrets()
-    gateway = Gateway(card, address)
+    gateway = Gateway(card, address, lambda: drain(card))
     stopped = told_to_stop(gateway.ring)
     limit: list[float] = []
 
@@ -101,13 +102,13 @@ def grant(bus: str, words: Sequence[str]) -> tuple[str, int]:
         )
     if stat.S_ISREG(os.fstat(output).st_mode):
         os.fchmod(output, 0o600)  # before there is anything in it
-    key = grants.grant(card)
+    key = grants.grant(card, may_end="--read-only" not in flags)
     return grants.key_file(key._replace(address=_reachable(key.address, flags))), 0
 
 
 def _line(one: grants.Grant) -> str:
     made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.made))
-    return f"{one.id}  {made}  read-only\n"
+    return f"{one.id}  {made}  {'may end the run' if one.may_end else 'read-only'}\n"
 
 
 def revoke(bus: str, words: Sequence[str]) -> tuple[str, int]:

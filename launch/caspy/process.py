@@ -22,6 +22,8 @@ _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 #: Drain, and stop at once; see `camagick.actor.host`.
 HELD = (signal.SIGUSR1, signal.SIGTERM)
+#: To a launcher: drain and end, as Ctrl-C says it, however often it is said.
+DRAIN = signal.SIGUSR1
 log = logging.getLogger(__name__)
 
 

@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from caspy.hosts.places import Places
 from caspy.hosts.ports import needed
+from caspy.measured import UNKNOWN, as_fields, as_text
 from caspy.placement import senders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from caspy.layout import Actor
+    from caspy.measured import Measured
     from caspy.plan import Plan
 
 FORMATS = ("text", "dot", "mermaid", "json")
 
 
-def render(plan: Plan, form: str = "text", places: Places | None = None) -> str:
+def render(
+    plan: Plan, form: str = "text", places: Places | None = None, passing: Measured | None = None
+) -> str:
     """Return a plan in one of `FORMATS`.
 
     Parameters
@@ -27,6 +31,8 @@ def render(plan: Plan, form: str = "text", places: Places | None = None) -> str:
         What, and how.
     places
         What stands behind the names of its hosts.
+    passing
+        What passes between its hosts, where that is known.
 
     Raises
     ------
@@ -35,15 +41,16 @@ def render(plan: Plan, form: str = "text", places: Places | None = None) -> str:
     """
     if form in ("dot", "mermaid"):
         return {"dot": _dot, "mermaid": _mermaid}[form](plan)
-    return {"text": _text, "json": _json}[form](plan, places or Places())
+    return {"text": _text, "json": _json}[form](plan, places or Places(), passing)
 
 
-def _text(plan: Plan, places: Places) -> str:
+def _text(plan: Plan, places: Places, passing: Measured | None) -> str:
     far = senders(plan.actors)
     lines = [f"bus {plan.bus}, {len(plan.actors)} actors"]
     if far:
         crossing = "1 edge crosses" if len(far) == 1 else f"{len(far)} edges cross"
         lines.append(f"  {crossing} the network")
+        lines += [] if passing else [f"  {UNKNOWN}"]
     lines += map(_host_line, _hosts(plan, places))
     for host in ("", *plan.hosts):
         lines += [f"  helper  {service}{_at(host)}" for service in plan.services(host)]
@@ -60,7 +67,7 @@ def _text(plan: Plan, places: Places) -> str:
             kind = f"{actor.node.role:<6}"
             name = f"{actor.name + _at(actor.host):<{width}}"
             lines.append(f"  {kind}  {name}  {socket}{share}{joins}".rstrip())
-    return "\n".join(lines)
+    return "\n".join(lines + (as_text(passing) if passing else []))
 
 
 def _hosts(plan: Plan, places: Places) -> list[dict[str, Any]]:
@@ -144,7 +151,7 @@ def _mermaid(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _json(plan: Plan, places: Places) -> str:
+def _json(plan: Plan, places: Places, passing: Measured | None) -> str:
     names, far = _names(plan), senders(plan.actors)
     pipes: list[dict[str, Any]] = [
         {
@@ -172,5 +179,6 @@ def _json(plan: Plan, places: Places) -> str:
     content = {
         "bus": plan.bus, "window": "auto" if plan.fitted else plan.window, "count": plan.count,
         "services": plan.services(), "hosts": _hosts(plan, places), "pipes": pipes,
+        "network": as_fields(passing) if passing else None,
     }  # fmt: skip
     return json.dumps(content, indent=2)

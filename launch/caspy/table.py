@@ -113,6 +113,11 @@ def actors_table(rows: Sequence[Row], columns: Sequence[Column] = COLUMNS) -> st
     return table([one.title for one in columns], lines, [one.right for one in columns])
 
 
+def place(name: str, host: str) -> str:
+    """Return an actor and where it runs, as it is typed."""
+    return f"{name} @{host}" if host else name
+
+
 def clock(seconds: float) -> str:
     """Return a moment, in local time."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

@@ -9,23 +9,22 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
-from camagick_broker.inquiry import Inquiry
-from camagick_broker.running import fate, find
 from caspy import figures
+from caspy.sight import find
 from caspy.table import actors_table, clock, command_of, fitting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from camagick_broker.running import Card
     from caspy.figures import Row
+    from caspy.sight import Sight
 
 PERIOD_S = 1.0
 _LEAVE = frozenset("qQ\x03\x04")
 _TROUBLE = frozenset({"resends", "dupl", "gaps", "refused", "missed", "restarts"})
 
 
-def top(name: str, out: TextIO, keys: TextIO) -> str:
+def top(name: str, out: TextIO, keys: TextIO, key: str = "") -> str:
     """Show a bus until it ends, or until the user leaves.
 
     Parameters
@@ -36,6 +35,8 @@ def top(name: str, out: TextIO, keys: TextIO) -> str:
         Where to; a screen if it is a terminal.
     keys
         Where the user types q; heard only if both are terminals.
+    key
+        Key file, for a bus of another host.
 
     Returns
     -------
@@ -45,53 +46,53 @@ def top(name: str, out: TextIO, keys: TextIO) -> str:
     Raises
     ------
     AddressError
-        When there is no such bus.
+        When there is no such bus, or it cannot be reached any more.
     """
-    card = find(name)
+    seen = find(name, key)
     with contextlib.suppress(KeyboardInterrupt):
         if out.isatty() and _has_rich():
-            return _on_screen(card, keys)
-        return _line_by_line(card, out)
+            return _on_screen(seen, keys)
+        return _line_by_line(seen, out)
     return ""
 
 
-def looks(card: Card, wait: Callable[[float], bool]) -> Iterator[tuple[list[Row], bool]]:
+def looks(seen: Sight, wait: Callable[[float], bool]) -> Iterator[tuple[list[Row], bool]]:
     """Yield the rows of a bus, and whether its broker answers, once a second until it ends.
 
     Parameters
     ----------
-    card
+    seen
         The bus.
     wait
         Waits so many seconds; tells whether to go on.
     """
-    with Inquiry(card.run, card.folder) as inquiry:
+    with seen.inquire() as inquiry:
         due = time.monotonic()
         answer: dict[str, Any] | None = None
         while inquiry.over is None:
             newest = inquiry.status(PERIOD_S)
-            if newest is None and fate(card) != "running":
+            if newest is None and (inquiry.last_word(0.0) or seen.fate() != "running"):
                 return
             answer = newest or answer
-            yield figures.rows(card, answer), newest is not None
+            yield figures.rows(seen.card, answer), newest is not None
             due = max(due + PERIOD_S, time.monotonic())
             if not wait(due - time.monotonic()):
                 return
 
 
-def _line_by_line(card: Card, out: TextIO) -> str:
+def _line_by_line(seen: Sight, out: TextIO) -> str:
     def wait(seconds: float) -> bool:
         time.sleep(max(0.0, seconds))
         return True
 
-    for found, answers in looks(card, wait):
+    for found, answers in looks(seen, wait):
         silent = "" if answers else ", its broker does not answer"
-        out.write(f"{card.bus} at {clock(time.time())}{silent}\n{actors_table(found)}\n")
+        out.write(f"{seen.card.bus} at {clock(time.time())}{silent}\n{actors_table(found)}\n")
         out.flush()
-    return _last_words(card)
+    return _last_words(seen)
 
 
-def _on_screen(card: Card, keys: TextIO) -> str:
+def _on_screen(seen: Sight, keys: TextIO) -> str:
     from rich.console import Console
     from rich.live import Live
 
@@ -106,17 +107,19 @@ def _on_screen(card: Card, keys: TextIO) -> str:
                 left.append(True)
             return not left
 
-        for found, answers in looks(card, wait):
-            live.update(_screen(card, found, answers, live.console.width), refresh=True)
-    return "" if left else _last_words(card)
+        for found, answers in looks(seen, wait):
+            live.update(_screen(seen, found, answers, live.console.width), refresh=True)
+    return "" if left else _last_words(seen)
 
 
-def _screen(card: Card, found: list[Row], answers: bool, width: int) -> Any:
+def _screen(seen: Sight, found: list[Row], answers: bool, width: int) -> Any:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    head = Text(f"{card.bus}  pid {card.pid}  since {clock(card.started)}", style="bold")
+    card = seen.card
+    process = f"pid {card.pid}" if seen.key is None else f"on {card.host}"
+    head = Text(f"{card.bus}  {process}  since {clock(card.started)}", style="bold")
     head.append(f"  {figures.iterations(card, found)} iterations", style="not bold")
     if not answers:
         head.append("  its broker does not answer", style="bold red")
@@ -135,9 +138,9 @@ def _screen(card: Card, found: list[Row], answers: bool, width: int) -> Any:
     return Group(head, command, grid, Text("q leaves", style="dim"))
 
 
-def _last_words(card: Card) -> str:
-    how = "was killed" if fate(card) == "killed" else "has ended"
-    return f"{card.bus} {how}"
+def _last_words(seen: Sight) -> str:
+    how = "was killed" if seen.fate() == "killed" else "has ended"
+    return f"{seen.card.bus} {how}"
 
 
 def _has_rich() -> bool:

@@ -10,7 +10,9 @@ from caspy.errors import PlanError
 from caspy.stop import CannotStop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from caspy.words import Word
 
 
 class CannotShow(Exception):
@@ -21,29 +23,29 @@ class CannotShow(Exception):
 ERRORS = (AddressError, CannotStop, CannotShow, PlanError)
 
 
-def ls(bus: str) -> int:
+def ls(bus: str, key: str = "") -> int:
     """List the running buses, or the actors of one; return the exit code."""
     from caspy import buses
 
-    print(buses.list_actors(bus) if bus else buses.list_buses(), end="")
+    print(buses.list_actors(bus, key) if bus or key else buses.list_buses(), end="")
     return 0
 
 
-def top(bus: str) -> int:
+def top(bus: str, key: str = "") -> int:
     """Show a bus as it works; return the exit code."""
     from caspy.top import top as show
 
-    last_words = show(bus, sys.stdout, sys.stdin)
+    last_words = show(bus, sys.stdout, sys.stdin, key)
     if last_words:
         print(last_words)
     return 0
 
 
-def stop(bus: str) -> int:
+def stop(bus: str, key: str = "") -> int:
     """Drain and end a bus; return the exit code."""
     from caspy.stop import stop as end
 
-    said, code = end(bus)
+    said, code = end(bus, key=key)
     print(said)
     return code
 
@@ -67,4 +69,24 @@ def web(bus: str, control: str | None = None) -> int:
     return serve(card, listening, token)
 
 
-VISITS: dict[str, Callable[[str], int]] = {"ls": ls, "top": top, "stop": stop, "web": web}
+#: What can be done with a bus of another host as well, with a key.
+VISITS: dict[str, Callable[[str, str], int]] = {"ls": ls, "top": top, "stop": stop}
+_KEY = "key="
+
+
+def parted(bus: str, words: Sequence[Word]) -> tuple[str, str, list[Word]]:
+    """Return the bus that is meant, its key file, and the words that are too much.
+
+    Parameters
+    ----------
+    bus, words
+        What stands behind the option; a key says by itself which bus it is for.
+    """
+    if _names_key(bus):
+        return "", bus.removeprefix(_KEY), list(words)
+    key = next((word.text for word in words[:1] if _names_key(word.text)), "")
+    return bus, key.removeprefix(_KEY), list(words[1:] if key else words)
+
+
+def _names_key(word: str) -> bool:
+    return word.startswith(_KEY) and word != _KEY

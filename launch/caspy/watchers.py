@@ -123,7 +123,7 @@ def page(address: str, control: str | None = None) -> Watcher:
 
 
 def gateway(address: str, ports: tuple[int, int] | None = None) -> Watcher:
-    """Return what lets holders of granted keys listen from other hosts, at ADDRESS[:PORT].
+    """Return what lets holders of granted keys in from other hosts, at ADDRESS[:PORT].
 
     Parameters
     ----------

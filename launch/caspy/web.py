@@ -14,6 +14,7 @@ from camagick.service.webserver import Feed, Site
 from camagick_broker.listener import Listener
 from camagick_broker.running import actor_of, fate
 from caspy.logbook import last_lines
+from caspy.sight import Sight
 from caspy.stop import CannotStop, ask
 from caspy.table import clock, command_of
 from caspy.top import looks
@@ -134,7 +135,7 @@ def _watch(
             loop.call_soon_threadsafe(logs.put, lines)
 
     rows: list[Row] = []
-    for rows, answers in looks(card, lambda seconds: not left.wait(max(0.0, seconds))):
+    for rows, answers in looks(Sight(card), lambda seconds: not left.wait(max(0.0, seconds))):
         tell(rows, "running" if answers else "its broker does not answer")
     if not left.is_set():
         tell(rows, "was killed" if fate(card) == "killed" else "has ended")

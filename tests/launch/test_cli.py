@@ -46,6 +46,7 @@ def caspy(capsys):
 def calls(monkeypatch):
     """Replace what runs a plan; return what it was called with."""
     import caspy.execute
+    import caspy.measured
     import caspy.plan
     import caspy.render
 
@@ -62,7 +63,8 @@ def calls(monkeypatch):
         return 7
 
     monkeypatch.setattr(caspy.plan, "make_plan", make_plan)
-    monkeypatch.setattr(caspy.render, "render", lambda plan, form, _: f"{plan} as {form}\n")
+    monkeypatch.setattr(caspy.render, "render", lambda plan, form, *_: f"{plan} as {form}\n")
+    monkeypatch.setattr(caspy.measured, "measured", lambda *_: None)
     monkeypatch.setattr(caspy.execute, "execute", execute)
     return made
 

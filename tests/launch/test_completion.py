@@ -56,6 +56,10 @@ def words(line: str) -> list[str]:
         ("caspy --surely-not-there x", []),
         ("caspy --surely.not:There x", []),
         ("caspy --npfun sum [ mod", []),
+        ("caspy -top scan ", ["key="]),
+        ("caspy -stop scan key=a ", ["[", "]", "{", "}"]),
+        ("caspy -grant scan --r", ["--read-only"]),
+        ("caspy -revoke ", []),
         ("caspy", ["[", "]", "{", "}"]),
     ],
 )

@@ -123,7 +123,7 @@ def test_a_restarted_actor_has_no_rate_yet() -> None:
 
 def test_what_is_new_is_passed_on_and_what_is_odd_is_nothing() -> None:
     now = report(1, 1.0, missed=5, more={"a": 1}, refused=None, **{"in": 3, "out": []})
-    now["seq"] = "many"
+    now |= {"seq": "many", "busy_s": float("nan"), "slot_bytes": float("inf"), "overruns": 1e999}
     row = figures.rows(CARD, status({}, now))[0]
     assert (row.own, row.seq, row.refused) == ({"missed": 5}, 0, 0)
     odd: list[Any] = [None, {}, {"actors": 5, "statistics": [], "before": None, "age_s": "x"}]

@@ -49,8 +49,8 @@ class Processor(ProcessorBase):
         in order. Not given: in order where the tap is the only source of its pipe and nothing
         behind it sets the pace, else the newest.
     key : str, optional
-        Key file for a bus on another host: its owner makes it, ``caspy -grant BUS > tap.key``, and
-        hands it over. Only you may read it (mode 0600).
+        Key file for a bus on another host: its owner makes it, ``caspy -grant BUS --read-only >
+        tap.key``, and hands it over. Only you may read it (mode 0600).
 
     Examples
     --------
