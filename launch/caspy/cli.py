@@ -387,14 +387,7 @@ class _Session:
         except PlanError as error:
             raise _Wrong([Problem(str(error))]) from error
         if options["plan"] is not None:
-            from caspy.measured import measured
-            from caspy.render import render
-
-            try:
-                passing = measured(plan, options["bus"])
-                print(render(plan, options["plan"], self._places(), passing).rstrip("\n"))
-            except PlanError as error:
-                raise _Wrong([Problem(str(error))]) from error
+            print(self._shown(plan))
             return 0
         if options["emit"] is not None:
             print(self._emitted(built.pipes, plan), end="")
@@ -410,6 +403,17 @@ class _Session:
         ]
         try:
             return int(execute(plan, policy, watchers, self._places()))
+        except PlanError as error:
+            raise _Wrong([Problem(str(error))]) from error
+
+    def _shown(self, plan: Plan) -> str:
+        """Return a plan as it is asked for, with what crosses the network where it runs."""
+        from caspy.measured import measured
+        from caspy.render import render
+
+        passing = measured(plan, self._options["bus"])
+        try:
+            return render(plan, self._options["plan"], self._places(), passing).rstrip("\n")
         except PlanError as error:
             raise _Wrong([Problem(str(error))]) from error
 
