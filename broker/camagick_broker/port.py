@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import select
 import threading
 import time
 from collections import deque
@@ -156,11 +155,6 @@ class Port:
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._bell)
         return [source for source in readable if not self._door.opens_for(source)]
-
-    def rest(self, seconds: float) -> None:
-        """Leave for some time whatever comes; the bell ends it."""
-        if seconds:
-            select.select([self._bell], [], [], seconds)
 
     def watch(self, handle: int, *, reads: bool = True, writes: bool = False) -> None:
         """Let `wait` return, and name, an open file that can be read, or written, or has ended."""

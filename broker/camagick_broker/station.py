@@ -19,7 +19,6 @@ from camagick_broker.port import Port, sender
 from camagick_broker.protocol import ActorProtocol
 from camagick_broker.reception import Reception, take_apart
 from camagick_broker.refusals import Refusals
-from camagick_broker.rest import Rest
 from camagick_broker.tap import Tap
 from camagick_broker.wire import Kind
 
@@ -91,8 +90,6 @@ class Station:
         self._part_at: float | None = None
         self._owes_since: float | None = None
         self._patience_s = _PATIENCE_S if wiring.consumers else _LAST_S
-        self._rest = Rest(wiring)
-        self._gathering: set[Any] = set()
         self._same, self._done = 0, (0, 0, 0, 0)
         network = wiring.network
         insecure = network is not None and network.keys is None
@@ -166,10 +163,7 @@ class Station:
         self._do_calls()
         self._acknowledge_in_time()
         self._carry_out()
-        pause_ms = self._pause_ms(until)
-        if self._gathering and pause_ms:
-            self._port.rest(self._rest.wanted_s(time.monotonic()))
-        readable = self._port.wait(pause_ms)
+        readable = self._port.wait(self._pause_ms(until))
         self._asleep = False
         for socket in readable:
             self._read(socket)
@@ -318,15 +312,12 @@ class Station:
         sources[links.broker.socket] = _Source("broker", self._on_control)
 
     def _read(self, socket: Any) -> None:
-        source, count = self._sources[socket], 0
+        source = self._sources[socket]
         for frames in self._port.receive(socket):
-            count += 1
             try:
                 source.take(frames)
             except RemoteProtocolError as error:
                 self._refusals.note(source.place, error, sender(frames))
-        if socket in self._gathering:
-            self._rest.note(count, time.monotonic())
 
     def _on_subscription(self, frames: list[Any]) -> None:
         self._links.subscriptions.take(frames[0].bytes)
@@ -381,8 +372,6 @@ class Station:
                 ahead_ns=self._wiring.ahead_ns,
             )  # fmt: skip
             self._sources[socket] = _Source(f"input {producer}", take)
-            if producer in self._rest.inputs:
-                self._gathering.add(socket)
         if self._links.connected:
             self._protocol.greet()
             self._say_ready()

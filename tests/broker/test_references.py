@@ -60,19 +60,6 @@ def test_what_lies_there_is_not_copied(shared: SharedArrays) -> None:
     assert shared.copied == 0
 
 
-def test_a_place_that_is_used_again_is_sent_as_it_is_then(segment: Segment, row: Row) -> None:
-    """Its frame is made once, also where arrays that are read are copied."""
-    shared = SharedArrays({1: segment}, SlotPool(segment, row), copies=True, least=LEAST)
-    lay, sent = Layer(shared), []
-    for seq in range(3):
-        row.low = seq
-        shared.begin(seq)
-        (_, frame), _ = lay([b"first", np.full(LEAST, seq, "u1")])
-        assert bytes(frame) == bytes([seq]) * LEAST
-        sent.append(frame)
-    assert sent[1] is sent[2]
-
-
 def test_a_successor_finds_them(shared: SharedArrays, segment: Segment, row: Row) -> None:
     _, written = Layer(shared)([b"first", LARGE])
     other = SharedArrays({1: segment}, SlotPool(segment, row, made=1))
