@@ -260,7 +260,12 @@ def test_a_topic_that_all_had_left_begins_anew(tapped: Tapped, listen: Any) -> N
     first.drain()
     opened = first.heard[-1].stamp[0]
     first.listener.close()
-    until(lambda: tapped.send(seq) or topic_of(None) not in tapped.tap._booth.topics, "its leave")
+
+    def has_left() -> bool:
+        tapped.send(seq)
+        return topic_of(None) not in tapped.tap._booth.topics
+
+    until(has_left, "its leave")
     again = listen()
     attached(tapped, again, seq)
     assert again.heard[-1].stamp[0] > opened

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from camagick_broker.address import broker_address
 from camagick_broker.admission import is_kin
 from camagick_broker.port import sender
+from caspy.hosts.overhearing import Overhearing
 from caspy.hosts.switch import Switch
 from caspy.process import told_to_stop
 
@@ -30,16 +31,24 @@ class Gate(Switch):
         self._outlet = self.port.bind_router(broker_address(folder))
         self._printed = printed
         self.port.watch(printed)
+        self._overhearing = Overhearing(self.port, self.channel, folder)
 
     def hear(self, message: dict[str, Any]) -> None:
         """Take a message of the launcher."""
-        if message["op"] == "down":
+        op = message["op"]
+        if op == "down":
             self._outlet.send([message["peer"], message["frame"]])
+        elif op == "listen":
+            self._overhearing.listen_to((actor, topic) for actor, topic in message["wanted"])
+        elif op == "taken":
+            self._overhearing.taken(message["bytes"])
         else:
             super().hear(message)
 
     def take(self, source: Any) -> None:
-        """Hand on what an actor says to the broker; of anybody else, nothing."""
+        """Hand on what an actor says, to the broker or in a tap; of anybody else, nothing."""
+        if self._overhearing.hear(source):
+            return
         for frames in self.port.receive(source):
             if len(frames) == 2 and is_kin(sender(frames)):
                 self.channel.send("up", peer=frames[0].bytes, frame=frames[1].bytes)
@@ -52,6 +61,10 @@ class Gate(Switch):
                 self.channel.send("out", data=data)
             else:
                 self.port.watch(handle, reads=False)
+
+    def tend(self) -> None:
+        """Hand on what taps have said, as far as there is room."""
+        self._overhearing.tell()
 
     def last_words(self) -> None:
         """Say what was done and printed since the last look."""

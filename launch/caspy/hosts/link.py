@@ -11,6 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from camagick_broker.address import broker_address
+from camagick_broker.errors import RemoteProtocolError
+from caspy.hosts.retelling import Retelling
 from caspy.hosts.switch import Switch
 from caspy.process import told_to_stop
 
@@ -23,11 +25,15 @@ _FAREWELL_S = 4.0
 
 
 class Link(Switch):
-    """Speaks to the broker in the name of every actor of the other host; see `Switch`."""
+    """Speaks to the broker, and in taps, in the name of every actor of the other host.
 
-    def __init__(self, folder: str, *arguments: Any) -> None:
+    See `Switch`.
+    """
+
+    def __init__(self, folder: str, run: bytes, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._folder = folder
+        self._retelling = Retelling(self.port, self.channel, folder, run, self._theirs)
         self._outlets: dict[bytes, Outlet] = {}
         self._peers: dict[Any, bytes] = {}
 
@@ -38,13 +44,30 @@ class Link(Switch):
             self._outlet(message["peer"]).send([message["frame"]])
         elif op == "out":
             _write(message["data"])
+        elif op == "piece":
+            try:
+                self._retelling.take(message)
+            except RemoteProtocolError:
+                raise EOFError from None  # no agent of ours says so
         else:
             super().hear(message)
 
     def take(self, source: Any) -> None:
         """Hand on what the broker says to an actor."""
+        peer = self._peers[source]
         for frames in self.port.receive(source):
-            self.channel.send("down", peer=self._peers[source], frame=frames[-1].bytes)
+            frame = frames[-1].bytes
+            self._retelling.note(number_of(peer), frame)
+            self.channel.send("down", peer=peer, frame=frame)
+
+    def tend(self) -> None:
+        """See to taps."""
+        self._retelling.tend()
+
+    def close(self) -> None:
+        """Close all sockets, and leave none of them behind."""
+        self._retelling.close()
+        super().close()
 
     def part(self, seconds: float) -> None:
         """Let the agent end, and hear its last words: how far all came, and what was printed."""
@@ -64,12 +87,17 @@ class Link(Switch):
         """Return the socket that stands for an actor: one for each of its lives."""
         outlet = self._outlets.get(peer)
         if outlet is None:
-            number = re.match(rb"(\d+)\.", peer)
-            if number is None or int(number[1]) not in self._theirs:
+            if number_of(peer) not in self._theirs:
                 raise EOFError  # no agent of ours says so
             outlet = self.port.connect_dealer(broker_address(self._folder), peer)
             self._outlets[peer], self._peers[outlet.socket] = outlet, peer
         return outlet
+
+
+def number_of(peer: bytes) -> int:
+    """Return the actor's number in the name by which the broker reaches him; 0 if it has none."""
+    number = re.match(rb"(\d+)\.", peer)
+    return int(number[1]) if number is not None else 0
 
 
 def serve(link: Link, agent: subprocess.Popen[bytes]) -> int:
