@@ -6,6 +6,7 @@ There is none before somebody asks for it, and none after everybody has left.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,7 @@ class Booth:
         self._outlet: Outlet | None = None
         self._wanted = False
         self._quiet_since = 0.0
-        self._most = _MOST
+        self._largest: int | None = None
         self._topics: dict[bytes, Schedule] = {}
         self._listeners: dict[bytes, int] = {}
 
@@ -68,12 +69,22 @@ class Booth:
         """Let others listen, for as long as somebody does."""
         self._wanted = True
 
-    def attend(self) -> bool:
-        """Hear who comes and goes; tell whether there is a socket now."""
+    def attend(self, size: int = 0) -> bool:
+        """Hear who comes and goes; tell whether there is a socket now.
+
+        Parameters
+        ----------
+        size
+            Of the message that is to be offered next.
+        """
+        if self._largest is not None and size > self._largest:
+            self._leave()  # too many of these would queue: listeners connect again
         if self._wanted and self._outlet is None:
             self._bind()
         if self._outlet is None:
             return False
+        if self._largest is None and size:
+            self._fit(self._outlet, size)
         for frames in self._port.receive(self._outlet.socket):
             try:
                 self._subscribe(frames[0].bytes)
@@ -81,14 +92,10 @@ class Booth:
                 self._refusals.note("tap", error)
         return True
 
-    def offer(self, frames: list[Any], size: int) -> None:
-        """Hand a message of so many bytes to those who listen to its topic; never wait."""
-        if self._outlet is None:
-            return
-        most = min(max(_QUEUE_BYTES // max(size, 1), _FEWEST), self._most)
-        if most < self._most:  # or too many of these would queue; this holds for who is there, too
-            self._most = self._outlet.socket.sndhwm = most
-        self._outlet.offer(frames)
+    def offer(self, frames: list[Any]) -> None:
+        """Hand a message to those who listen to its topic; never wait, never keep it."""
+        if self._outlet is not None:
+            self._outlet.offer(frames)
 
     def watch(self, now: float) -> None:
         """Close when nobody has listened for a while; to be called now and then."""
@@ -98,6 +105,9 @@ class Booth:
     def close(self) -> None:
         """Leave nothing behind."""
         self._wanted = False
+        self._leave()
+
+    def _leave(self) -> None:
         if self._outlet is not None:
             self._port.drop(self._outlet.socket)
             self._outlet = None
@@ -107,13 +117,23 @@ class Booth:
 
     def _bind(self) -> None:
         try:
-            self._outlet = self._port.bind_tap(self._address, _MOST)
+            self._outlet = self._port.bind_tap(self._address, _FEWEST)
         except OSError as error:  # it may never hurt
             log.warning('msg="cannot be tapped: %s" actor=%s', error, self._name)
             self._wanted = False
             return
-        self._most = _MOST
+        self._largest = None
         self._quiet_since = time.monotonic()
+
+    def _fit(self, outlet: Outlet, size: int) -> None:
+        """Let as many messages queue as fit, once it is known how large they are.
+
+        This holds for those who listen already. It can be done only once, and upwards: where it was
+        lowered, libzmq was seen never to send again.
+        """
+        most = min(max(_QUEUE_BYTES // size, _FEWEST), _MOST)
+        outlet.socket.sndhwm = most
+        self._largest = 4 * _QUEUE_BYTES // most if most > _FEWEST else sys.maxsize
 
     def _subscribe(self, frame: bytes) -> None:
         verb, topic = frame[:1], frame[1:]

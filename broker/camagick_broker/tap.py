@@ -62,7 +62,7 @@ class Tap:
         frames = message.frames
         if frames[0][_FLAGS_AT] & PASSED:  # nothing of this actor's own is in it
             return
-        if not self._booth.attend():
+        if not self._booth.attend(message.size):
             return
         now, is_end = time.monotonic(), frames[0][_KIND_AT] == Kind.END
         due = [one for one in self._booth.topics.items() if is_end or one[1].is_due(now)]
@@ -78,7 +78,7 @@ class Tap:
                 return
         for topic, schedule in due:
             stamp = stamped(topic, schedule.opened, schedule.offered)
-            self._booth.offer([stamp, *frames], message.size)
+            self._booth.offer([stamp, *frames])
             schedule.offered += 1
 
     def watch(self, now: float) -> None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from camagick_broker.port import Port
     from caspy.hosts.channel import Channel
 
-#: What may wait for each topic of each actor: so many bytes, or one message.
-_WAITING_BYTES = 1 << 20
+#: What may wait for each topic of each actor: so many bytes, or messages.
+_WAITING_BYTES, _WAITING = 1 << 20, 2
 
 
 class _Ear:
@@ -37,7 +37,7 @@ class _Ear:
         """Keep a message, instead of older ones where there are too many."""
         self._waiting.append(frames)
         self._bytes += sum(map(len, frames))
-        while self._bytes > _WAITING_BYTES and len(self._waiting) > 1:
+        while self._bytes > _WAITING_BYTES and len(self._waiting) > _WAITING:
             self.next()
 
     def next(self) -> list[Any] | None:

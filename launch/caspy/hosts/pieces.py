@@ -15,7 +15,8 @@ from camagick_broker.wire import MAX_BUFFERS, MAX_FRAME_BYTES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-PIECE_BYTES = 1 << 16
+#: With all that is around it, a piece fits into an empty pipe.
+PIECE_BYTES = 60 << 10
 #: Of one message.
 _MOST_BYTES, _MOST_FRAMES = 2 * MAX_FRAME_BYTES, MAX_BUFFERS + 2
 #: What may be under way: at least, first of all, and at most.

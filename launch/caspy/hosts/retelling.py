@@ -76,7 +76,8 @@ class Retelling:
             actor, frames = whole
             if actor not in self._booths:
                 raise RemoteProtocolError(f"a tap of an actor that is not there: {actor}")
-            self._booths[actor].offer(frames, sum(map(len, frames)))
+            if self._booths[actor].attend(sum(map(len, frames))):
+                self._booths[actor].offer(frames)
 
     def tend(self) -> None:
         """Tell the gate what is wanted, and what has come; close what nobody wants any more."""
