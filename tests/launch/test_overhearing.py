@@ -184,6 +184,12 @@ def test_control_comes_between_pieces(pair: Pair) -> None:
     """What is sent while a large message is under way does not wait for its end."""
     pair.listen()
     pair.say(20 << 20)
+
+    def begins() -> bool:
+        pair.gate_turn()
+        return pair.overhearing._credit._sent > 0
+
+    wait_for(begins, "the first piece")
     pair.gate.send("ping")
     came: list[str] = []
 
