@@ -30,6 +30,7 @@ class Gate(Switch):
         super().__init__(*arguments)
         self._outlet = self.port.bind_router(broker_address(folder))
         self._printed = printed
+        self._known: set[str] = set()
         self.port.watch(printed)
         self._overhearing = Overhearing(self.port, self.channel, folder)
 
@@ -47,11 +48,22 @@ class Gate(Switch):
 
     def take(self, source: Any) -> None:
         """Hand on what an actor says, to the broker or in a tap; of anybody else, nothing."""
-        if self._overhearing.hear(source):
-            return
-        for frames in self.port.receive(source):
-            if len(frames) == 2 and is_kin(sender(frames)):
+        if not self._overhearing.hear(source):
+            self._hear_actors()
+
+    def _hear_actors(self) -> bool:
+        """Hand on what actors say to the broker; tell whether there was anything."""
+        heard = list(self.port.receive(self._outlet.socket))
+        for frames in heard:
+            if len(frames) == 2 and self._knows(sender(frames)):
                 self.channel.send("up", peer=frames[0].bytes, frame=frames[1].bytes)
+        return bool(heard)
+
+    def _knows(self, peer: str) -> bool:
+        """Tell whether a peer is an actor; of one that has ended, its first words told."""
+        if is_kin(peer):
+            self._known.add(peer)
+        return peer in self._known
 
     def take_file(self, handle: int) -> None:
         """Hand on what was printed."""
@@ -67,8 +79,10 @@ class Gate(Switch):
         self._overhearing.tell()
 
     def last_words(self) -> None:
-        """Say what was done and printed since the last look."""
+        """Say what was done, said and printed since the last look."""
         self.tell_rows()
+        while self._hear_actors():
+            pass
         os.set_blocking(self._printed, False)
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._printed, _READ_BYTES):
@@ -86,12 +100,15 @@ def serve_gate(
     """
     agent = os.getppid()
     gate = Gate(folder, printed, channel, inside, ledger, own, theirs, patience_s)
-    code = gate.run(told_to_stop(gate.port.ring))
-    if code == 0:
-        with contextlib.suppress(OSError):
-            os.set_blocking(channel.writes, True)
-            gate.last_words()
-            channel.send("finished")
+    try:
+        code = gate.run(told_to_stop(gate.port.ring))
+        if code == 0:
+            with contextlib.suppress(OSError):
+                os.set_blocking(channel.writes, True)
+                gate.last_words()
+                channel.send("finished")
+    finally:
+        gate.close()
     if os.getppid() != agent:
         shutil.rmtree(folder, ignore_errors=True)
     return code

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from camagick_broker.port import Outlet
 
 _FAREWELL_S = 4.0
+#: What is still to be heard of an agent that ends.
+_LAST = ("rows", "out", "up", "piece")
 
 
 class Link(Switch):
@@ -70,18 +72,15 @@ class Link(Switch):
         super().close()
 
     def part(self, seconds: float) -> None:
-        """Let the agent end, and hear its last words: how far all came, and what was printed."""
+        """Let the agent end, and hear its last words: how far all came, what they say and print."""
         self.channel.send("finish")
         deadline = time.monotonic() + seconds
         with contextlib.suppress(EOFError, TimeoutError):
             while True:
-                message = self.channel.expect("rows", "out", "finished", deadline=deadline)
+                message = self.channel.expect(*_LAST, "finished", deadline=deadline)
                 if message["op"] == "finished":
                     return
-                if message["op"] == "rows":
-                    self.note(message["rows"])
-                else:
-                    _write(message["data"])
+                self.hear(message)
 
     def _outlet(self, peer: bytes) -> Outlet:
         """Return the socket that stands for an actor: one for each of its lives."""
@@ -102,9 +101,12 @@ def number_of(peer: bytes) -> int:
 
 def serve(link: Link, agent: subprocess.Popen[bytes]) -> int:
     """Be the link to an agent until SIGTERM, or until it has gone; return the exit code."""
-    code = link.run(told_to_stop(link.port.ring))
-    if code == 0:
-        link.part(_FAREWELL_S)
+    try:
+        code = link.run(told_to_stop(link.port.ring))
+        if code == 0:
+            link.part(_FAREWELL_S)
+    finally:
+        link.close()
     link.channel.close()
     if code:
         with contextlib.suppress(ProcessLookupError):

@@ -71,8 +71,6 @@ class Switch:
                     return 0
         except EOFError:
             return LOST
-        finally:
-            self.close()
 
     def hear(self, message: dict[str, Any]) -> None:
         """Take a message of the other host."""
