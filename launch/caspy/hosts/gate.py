@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 from typing import TYPE_CHECKING, Any
 
 from camagick_broker.address import broker_address
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from caspy.hosts.channel import Channel
 
 _READ_BYTES = 1 << 16
+#: So long after the end of all actors, what they said last may still be on its way into here.
+_REST_S = 0.02
 
 
 class Gate(Switch):
@@ -81,8 +84,11 @@ class Gate(Switch):
     def last_words(self) -> None:
         """Say what was done, said and printed since the last look."""
         self.tell_rows()
-        while self._hear_actors():
-            pass
+        quiet_at = time.monotonic() + _REST_S
+        while (now := time.monotonic()) < quiet_at:
+            self._outlet.socket.poll(int(_REST_S * 1000))
+            if self._hear_actors():
+                quiet_at = now + _REST_S
         os.set_blocking(self._printed, False)
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._printed, _READ_BYTES):
