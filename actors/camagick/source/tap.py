@@ -38,10 +38,10 @@ class Processor(ProcessorBase):
     Parameters
     ----------
     actor : str
-        ``BUS/ACTOR``: the name of a running bus of yours on this host, and an actor of it: its
-        number (``2``), its name (``npfun.2``), or the name of its processor where there is only
-        one of it. ``caspy -ls`` shows both. Sinks at the end of a pipe hand nothing on: tap what
-        goes into them.
+        ``BUS/ACTOR``: the name of a bus of yours that was started on this host, and an actor of
+        it, wherever that runs: its number (``2``), its name (``npfun.2``), or the name of its
+        processor where there is only one of it. ``caspy -ls`` shows both. Sinks at the end of a
+        pipe hand nothing on: tap what goes into them.
     rate : float or str, default 25.0
         Messages per second, at most; ``all`` for every one.
     latest : bool, optional
@@ -49,8 +49,8 @@ class Processor(ProcessorBase):
         in order. Not given: in order where the tap is the only source of its pipe and nothing
         behind it sets the pace, else the newest.
     key : str, optional
-        Key file for a bus on another host: its owner makes it, ``caspy -grant BUS > tap.key``, and
-        hands it over. Only you may read it (mode 0600).
+        Key file for a bus that was started on another host: its owner makes it,
+        ``caspy -grant BUS > tap.key``, and hands it over. Only you may read it (mode 0600).
 
     Examples
     --------
