@@ -13,7 +13,7 @@ import pytest
 from camagick_broker.address import runtime_dir
 from tests.buses import Run, card_of, caspy, wait_for
 from tests.launch.test_agents import TWO, processes
-from tests.test_taps import assert_whole, counts, grows, listening, numbers
+from tests.test_taps import assert_whole, counts, grows, is_tapped, listening, numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,6 +181,7 @@ def test_a_host_that_is_lost_and_found_is_heard_again(
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.wait(10)
             wait_for(lambda: "are started again" in run.log, "the loss to be noticed")
+            assert is_tapped(card, 2) == (what == "/@b")  # it could not remove it itself
             grows(tmp_path / "seen", 200)  # more than may be on their way
             run.interrupt()
             assert (run.wait(), tap.wait()) == (0, 0), tap.log

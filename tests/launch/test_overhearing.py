@@ -11,6 +11,7 @@ import pytest
 from camagick_broker.address import tap_address
 from camagick_broker.booth import Booth
 from camagick_broker.control import say
+from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.port import Port
 from camagick_broker.refusals import Refusals
 from camagick_broker.tapping import stamp_of, stamped, topic_of
@@ -171,6 +172,11 @@ def test_what_a_killed_link_left_is_removed(pair: Pair, tmp_path: Path) -> None:
     stale.touch()
     Retelling(pair.home, pair.link, str(tmp_path), RUN, [1])
     assert not stale.exists()
+
+
+def test_an_actor_that_is_not_there_says_nothing(pair: Pair) -> None:
+    with pytest.raises(RemoteProtocolError, match="not there: 2"):
+        pair.retelling.take({"op": "piece", "actor": 2, "sizes": [1], "data": b"x"})
 
 
 def test_who_asks_for_anything_else_opens_nothing(pair: Pair) -> None:
