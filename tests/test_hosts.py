@@ -152,7 +152,7 @@ def test_a_tap_over_a_slow_wire_changes_nothing(lab: hosts.Network, tmp_path: Pa
     lab.loss("daq", 0.02)
     run = Recording(
         lab, tmp_path / "tapped.h5", "-bus", "tapped", "-patience", "10",
-        source="n=10000 rate=200 @daq --npfun max @daq",  # 16 MB/s cross for the tap alone
+        source="n=50000 rate=200 @daq --npfun max @daq",  # 80 MB/s would cross for the tap alone
     )  # fmt: skip
     run.grows()
     tap = lab.popen(
@@ -161,9 +161,11 @@ def test_a_tap_over_a_slow_wire_changes_nothing(lab: hosts.Network, tmp_path: Pa
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     run.grows(200)
+    begin = time.monotonic()
     code, log = run.end()
     assert code == 0, log
     assert "lost" not in log
+    assert time.monotonic() < begin + 15  # control does not wait behind what the tap is told
     made = run.check()
     out, said = tap.communicate(timeout=DEADLINE_S)
     assert tap.returncode == 0, said
