@@ -213,12 +213,15 @@ class Plane:
         def work() -> int:
             stopped: list[int] = []
             link = Link(
-                self._folder, Channel(up[0], down[1]), Channel(outer[0], inner[1]), self._ledger,
-                others, numbers, DEADLINE_S,
+                self._folder, self._run, Channel(up[0], down[1]), Channel(outer[0], inner[1]),
+                self._ledger, others, numbers, DEADLINE_S,
             )  # fmt: skip
             signal.signal(signal.SIGTERM, lambda *_: (stopped.append(1), link.port.ring()))
             signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
-            return link.run(lambda: bool(stopped))
+            try:
+                return link.run(lambda: bool(stopped))
+            finally:
+                link.close()
 
         self.links.append(fork(f"bench: link {numbers[0]}", work))
         for handle in (up[0], down[1], outer[0], inner[1]):

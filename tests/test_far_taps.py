@@ -57,8 +57,8 @@ class Site:
         self.folder, self.bus = folder, f"far{os.getpid()}{name}"
         self.out = folder / "run"
         self.run = Run(
-            "-bus", self.bus, "-listen", "127.0.0.1:0", *source, "--to-summary", f"path={self.out}",
-            preexec_fn=_let_core_files_be,
+            "-bus", self.bus, "-listen", "127.0.0.1:0", *source,
+            "--to-summary", f"path={self.out}", preexec_fn=_let_core_files_be,
         )  # fmt: skip
 
     def start(self) -> None:
@@ -159,6 +159,26 @@ def test_whoever_has_the_key_listens_and_counts_exactly(site: Site, key: Path) -
     assert found == sorted(set(found))
     assert said["received"] + said["missed"] + said["skipped"] >= found[-1] - found[0] + 1
     assert not said["skipped"]
+
+
+def test_an_actor_of_a_third_host_is_heard_as_well(tmp_path: Path) -> None:
+    """By gate, link, and gateway."""
+    (tmp_path / "hosts.toml").write_text('[hosts.a]\nengine = "local"\n')
+    source = ("-hosts", str(tmp_path / "hosts.toml"), *SOURCE[:4], "@a", *SOURCE[4:])
+    site = Site(tmp_path, "third", source)
+    with site.run as run:
+        site.start()
+        seen = tmp_path / "seen"
+        with site.listening(seen, site.grant(), "rate=all") as tap:
+            grows(seen, 50)
+            run.interrupt()
+            assert (run.wait(), tap.wait()) == (0, 0), tap.log
+            said = counts(tap.log)
+    found = numbers(seen)
+    assert found == sorted(set(found))
+    assert said["received"] + said["missed"] == len(numbers(site.out)) - found[0]
+    assert (said["skipped"], said["repeated"]) == (0, 0)
+    assert_whole(site.out)
 
 
 def test_key_files_are_checked(site: Site, key: Path) -> None:

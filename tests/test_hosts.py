@@ -38,10 +38,13 @@ def lab() -> Iterator[hosts.Network]:
 class Recording:
     """A run from the desk: source, two pipes and a file, each elsewhere."""
 
-    def __init__(self, lab: hosts.Network, path: Path, *options: str, gpu: str = "gpu") -> None:
+    def __init__(
+        self, lab: hosts.Network, path: Path, *options: str, gpu: str = "gpu",
+        source: str = "n=1 rate=200 @daq",
+    ) -> None:  # fmt: skip
         self.path, self.lab = path, lab
         line = [
-            "--from-scratch", "counter", "n=1", "rate=200", "@daq",
+            "--from-scratch", "counter", *source.split(),
             "{", "[", f"@{gpu}", "--npfun", "sum", "--rename", "s", "]",
             "[", f"@{gpu}", "--npfun", "max", "--rename", "m", "]", "[", "]", "}",
             "--to-hdf5", f"{path}#{{tag}}", "flush=0.1", "@disk",
@@ -143,6 +146,40 @@ def test_loss_and_delay_lose_nothing(lab: hosts.Network, tmp_path: Path) -> None
     code, log = run.end()
     assert code == 0, log
     assert run.check() > 50
+
+
+@pytest.mark.usefixtures("mended")
+def test_a_tap_over_a_slow_wire_changes_nothing(lab: hosts.Network, tmp_path: Path) -> None:
+    """It gets what finds room, and counts the rest; nobody is taken for lost; files are whole."""
+    lab.delay("daq", 0.04)
+    lab.loss("daq", 0.02)
+    run = Recording(
+        lab, tmp_path / "tapped.h5", "-bus", "tapped", "-patience", "10",
+        source="n=50000 rate=200 @daq --npfun max @daq",  # 80 MB/s would cross for the tap alone
+    )  # fmt: skip
+    run.grows()
+    tap = lab.popen(
+        "desk", "caspy", "--from-tap", "tapped/1", "rate=all", "--npfun", "max",
+        "--to-summary", "mode=table", env={"CASPY_LOG_LEVEL": "INFO"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    run.grows(500)
+    begin = time.monotonic()
+    code, log = run.end()
+    assert code == 0, log
+    assert "lost" not in log
+    assert time.monotonic() < begin + 5  # control does not wait behind what the tap is told
+    made = run.check()
+    out, said = tap.communicate(timeout=DEADLINE_S)
+    assert tap.returncode == 0, said
+    seen = [int(float(line)) for line in out.splitlines() if not line.startswith("#")]
+    assert len(seen) > 10
+    assert seen == sorted(set(seen))
+    (line,) = [line for line in said.splitlines() if "left the tap" in line]
+    match = re.search(r"received=(\d+) missed=(\d+) skipped=0 repeated=0", line)
+    assert match is not None, line
+    assert int(match[1]) == len(seen)
+    assert int(match[1]) + int(match[2]) == made - seen[0]
 
 
 def agents(lab: hosts.Network, host: str) -> list[psutil.Process]:

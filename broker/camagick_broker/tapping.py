@@ -1,8 +1,8 @@
 """What a tap's two ends have in common: topics, stamps, and exact counts. No I/O, no clock.
 
 A tap's message is ``[topic, stamp]`` in one frame, then the frames of the message as consumers get
-it. The topic is the rate that its listeners asked for; the stamp says when the tap was opened and
-how many messages were offered under that topic before. So a listener can tell what was left out
+it. The topic is the rate that its listeners asked for; the stamp says when somebody first listened
+to it, and how many messages were offered under it since. So a listener can tell what was left out
 because of its rate from what it lost because it was slow.
 """
 
@@ -53,7 +53,7 @@ def stamped(topic: bytes, opened: int, ordinal: int) -> bytes:
 
 
 def stamp_of(frame: bytes) -> tuple[int, int]:
-    """Return when the tap was opened, and how many messages it had offered before.
+    """Return since when somebody listens to its topic, and how many messages came under it before.
 
     Raises
     ------
@@ -74,14 +74,19 @@ class Schedule:
     ----------
     rate
         Messages a second; None for every message.
+    opened
+        When somebody first listened: whoever comes after all have left has another number.
 
     Attributes
     ----------
+    opened
+        The same.
     offered
         How many were.
     """
 
-    def __init__(self, rate: float | None) -> None:
+    def __init__(self, rate: float | None, opened: int = 0) -> None:
+        self.opened = opened
         self._period_s = 0.0 if rate is None else 1 / rate
         self._due = -math.inf
         self.offered = 0
@@ -150,7 +155,7 @@ class Tally:
         was_opened, was_ordinal = self._stamp
         absent = 0 if self._last is None else seq - self._last - 1
         lost = absent
-        # Ordinals of a tap that was opened again begin anew, and tell nothing about the gap.
+        # Ordinals of a topic that was opened again begin anew, and tell nothing about the gap.
         if stamp is not None and stamp[0] == was_opened:
             lost = min(max(stamp[1] - was_ordinal - 1, 0), absent)
         self._stamp = stamp or self._stamp

@@ -206,7 +206,7 @@ def test_a_rate_leaves_out_and_says_so(tapped: Tapped, listen: Any) -> None:
 def test_it_closes_when_everybody_has_left(
     card: Card, tapped: Tapped, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("camagick_broker.tap.QUIET_S", 0.2)
+    monkeypatch.setattr("camagick_broker.booth.QUIET_S", 0.2)
     path = card.folder / "1.t"
     for _ in range(3):
         tapped.tap.open()
@@ -239,15 +239,55 @@ def test_the_queue_is_bounded_in_bytes(tapped: Tapped, listen: Any) -> None:
     """One that was made for small messages is made anew for large ones, and nobody is lost."""
     one = listen()
     seq = attached(tapped, one)
-    opened = tapped.tap._opened
-    assert tapped.tap._outlet is not None
-    assert tapped.tap._outlet.socket.sndhwm == 256
+    outlet, opened = tapped.tap._booth._outlet, one.heard[-1].stamp[0]
+    assert outlet is not None
+    assert outlet.socket.sndhwm == 256
     tapped.send(seq, np.zeros(1 << 19))  # 4 MiB
-    assert tapped.tap._outlet.socket.sndhwm == 4 - 1
-    assert tapped.tap._opened > opened
+    outlet = tapped.tap._booth._outlet
+    assert outlet is not None
+    assert outlet.socket.sndhwm == 4 - 1
     attached(tapped, one, seq + 1)
     one.drain()
+    assert one.heard[-1].stamp[0] > opened
     assert one.tally.received + one.tally.missed == max(one.seqs) - one.seqs[0] + 1
+
+
+def test_who_is_there_before_the_first_message_has_a_queue_that_fits(
+    tapped: Tapped, listen: Any
+) -> None:
+    one = listen()
+
+    def has_come() -> bool:
+        tapped.tap.watch(time.monotonic())
+        return bool(tapped.tap._booth.topics)
+
+    until(has_come, "the listener")
+    outlet = tapped.tap._booth._outlet
+    for seq in range(2000):
+        tapped.send(seq)
+        if seq % 100 == 99:
+            until(lambda: one.step() or len(one.heard) == seq + 1, f"{seq}")  # noqa: B023
+    assert tapped.tap._booth._outlet is outlet
+    assert one.seqs == list(range(2000))
+
+
+def test_a_topic_that_all_had_left_begins_anew(tapped: Tapped, listen: Any) -> None:
+    """Its ordinals do, and tell nothing of what somebody missed who comes back."""
+    stays, first = listen(10.0), listen()
+    seq = attached(tapped, first, attached(tapped, stays))
+    first.drain()
+    opened = first.heard[-1].stamp[0]
+    first.listener.close()
+
+    def has_left() -> bool:
+        tapped.send(seq)
+        return topic_of(None) not in tapped.tap._booth.topics
+
+    until(has_left, "its leave")
+    again = listen()
+    attached(tapped, again, seq)
+    assert again.heard[-1].stamp[0] > opened
+    assert again.heard[0].stamp[1] < 2
 
 
 def test_nothing_is_opened_where_nothing_is_handed_on(card: Card) -> None:
@@ -282,9 +322,9 @@ def test_garbage_from_a_listener_is_refused_and_bounded(card: Card, tapped: Tapp
         return tapped.refusals.counts["tap"]
 
     until(lambda: refused() >= len(topics) - 64, "the refusals")
-    assert len(tapped.tap._topics) == 64
+    assert len(tapped.tap._booth.topics) == 64
     port.close()
-    until(lambda: refused() and not tapped.tap._topics, "their end")
+    until(lambda: refused() and not tapped.tap._booth.topics, "their end")
 
 
 def garbage() -> list[list[bytes]]:

@@ -6,6 +6,7 @@ What needs a network of its own stands in tests/test_hosts.py.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -170,6 +171,20 @@ def test_what_passes_between_hosts_is_listed(hosts: str) -> None:
             ["rename.3", "@b", "summary.8"],
             ["rename.7", "@b", "summary.8"],
         ]
+
+
+def test_last_figures_arrive_of_actors_that_have_ended(hosts: str, tmp_path: Path) -> None:
+    """Most often: they may be lost with their socket, but not because their process has gone."""
+    complete = 0
+    for number in range(8):
+        path = tmp_path / str(number)
+        done = caspy(
+            "-hosts", hosts, "-count", "20", "-stats", str(path), *COUNT, "@a",
+            "--npfun", "max", "@local", "--to-summary", f"path={tmp_path}/out",
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+        complete += json.loads(path.read_text().splitlines()[-1])["complete"]
+    assert complete >= 6
 
 
 def test_without_keys_only_if_that_is_said_aloud(hosts: str) -> None:

@@ -38,10 +38,10 @@ class Processor(ProcessorBase):
     Parameters
     ----------
     actor : str
-        ``BUS/ACTOR``: the name of a running bus of yours on this host, and an actor of it: its
-        number (``2``), its name (``npfun.2``), or the name of its processor where there is only
-        one of it. ``caspy -ls`` shows both. Sinks at the end of a pipe hand nothing on: tap what
-        goes into them.
+        ``BUS/ACTOR``: the name of a bus of yours that was started on this host, and an actor of
+        it, wherever that runs: its number (``2``), its name (``npfun.2``), or the name of its
+        processor where there is only one of it. ``caspy -ls`` shows both. Sinks at the end of a
+        pipe hand nothing on: tap what goes into them.
     rate : float or str, default 25.0
         Messages per second, at most; ``all`` for every one.
     latest : bool, optional
@@ -49,8 +49,9 @@ class Processor(ProcessorBase):
         in order. Not given: in order where the tap is the only source of its pipe and nothing
         behind it sets the pace, else the newest.
     key : str, optional
-        Key file for a bus on another host: its owner makes it, ``caspy -grant BUS --read-only >
-        tap.key``, and hands it over. Only you may read it (mode 0600).
+        Key file for a bus that was started on another host: its owner makes it,
+        ``caspy -grant BUS --read-only > tap.key``, and hands it over. Only you may read it (mode
+        0600).
 
     Examples
     --------
@@ -117,14 +118,12 @@ class Processor(ProcessorBase):
 
     async def _far_listener(self, path: str) -> RemoteListener:
         """Return what listens to a bus of another host."""
-        from camagick_broker.grants import read_key
+        from camagick_broker.grants import key_for
         from camagick_broker.keys import keep_secrets
         from camagick_broker.remote import RemoteListener, find_there
         from camagick_broker.running import actor_of
 
-        key = read_key(path)
-        if key.bus != self._bus:
-            raise BadOption(f"tap: the key {path} is for bus {key.bus!r}, not for {self._bus!r}")
+        key = key_for(path, self._bus)
         keep_secrets()
         card = await asyncio.to_thread(find_there, key)
         member = actor_of(card, self._actor)

@@ -11,6 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from camagick_broker.address import broker_address
+from camagick_broker.errors import RemoteProtocolError
+from caspy.hosts.retelling import Retelling
 from caspy.hosts.switch import Switch
 from caspy.process import told_to_stop
 
@@ -20,14 +22,20 @@ if TYPE_CHECKING:
     from camagick_broker.port import Outlet
 
 _FAREWELL_S = 4.0
+#: What is still to be heard of an agent that ends.
+_LAST = ("rows", "out", "up", "piece")
 
 
 class Link(Switch):
-    """Speaks to the broker in the name of every actor of the other host; see `Switch`."""
+    """Speaks to the broker, and in taps, in the name of every actor of the other host.
 
-    def __init__(self, folder: str, *arguments: Any) -> None:
+    See `Switch`.
+    """
+
+    def __init__(self, folder: str, run: bytes, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._folder = folder
+        self._retelling = Retelling(self.port, self.channel, folder, run, self._theirs)
         self._outlets: dict[bytes, Outlet] = {}
         self._peers: dict[Any, bytes] = {}
 
@@ -38,45 +46,67 @@ class Link(Switch):
             self._outlet(message["peer"]).send([message["frame"]])
         elif op == "out":
             _write(message["data"])
+        elif op == "piece":
+            try:
+                self._retelling.take(message)
+            except RemoteProtocolError:
+                raise EOFError from None  # no agent of ours says so
         else:
             super().hear(message)
 
     def take(self, source: Any) -> None:
         """Hand on what the broker says to an actor."""
+        peer = self._peers[source]
         for frames in self.port.receive(source):
-            self.channel.send("down", peer=self._peers[source], frame=frames[-1].bytes)
+            frame = frames[-1].bytes
+            self._retelling.note(number_of(peer), frame)
+            self.channel.send("down", peer=peer, frame=frame)
+
+    def tend(self) -> None:
+        """See to taps."""
+        self._retelling.tend()
+
+    def close(self) -> None:
+        """Close all sockets, and leave none of them behind."""
+        self._retelling.close()
+        super().close()
 
     def part(self, seconds: float) -> None:
-        """Let the agent end, and hear its last words: how far all came, and what was printed."""
+        """Let the agent end, and hear its last words: how far all came, what they say and print."""
         self.channel.send("finish")
         deadline = time.monotonic() + seconds
         with contextlib.suppress(EOFError, TimeoutError):
             while True:
-                message = self.channel.expect("rows", "out", "finished", deadline=deadline)
+                message = self.channel.expect(*_LAST, "finished", deadline=deadline)
                 if message["op"] == "finished":
                     return
-                if message["op"] == "rows":
-                    self.note(message["rows"])
-                else:
-                    _write(message["data"])
+                self.hear(message)
 
     def _outlet(self, peer: bytes) -> Outlet:
         """Return the socket that stands for an actor: one for each of its lives."""
         outlet = self._outlets.get(peer)
         if outlet is None:
-            number = re.match(rb"(\d+)\.", peer)
-            if number is None or int(number[1]) not in self._theirs:
+            if number_of(peer) not in self._theirs:
                 raise EOFError  # no agent of ours says so
             outlet = self.port.connect_dealer(broker_address(self._folder), peer)
             self._outlets[peer], self._peers[outlet.socket] = outlet, peer
         return outlet
 
 
+def number_of(peer: bytes) -> int:
+    """Return the actor's number in the name by which the broker reaches him; 0 if it has none."""
+    number = re.match(rb"(\d+)\.", peer)
+    return int(number[1]) if number is not None else 0
+
+
 def serve(link: Link, agent: subprocess.Popen[bytes]) -> int:
     """Be the link to an agent until SIGTERM, or until it has gone; return the exit code."""
-    code = link.run(told_to_stop(link.port.ring))
-    if code == 0:
-        link.part(_FAREWELL_S)
+    try:
+        code = link.run(told_to_stop(link.port.ring))
+        if code == 0:
+            link.part(_FAREWELL_S)
+    finally:
+        link.close()
     link.channel.close()
     if code:
         with contextlib.suppress(ProcessLookupError):

@@ -85,8 +85,9 @@ class Outpost:
             inside = Channel(theirs.fileno(), theirs.fileno())
             there, own = supervisor.plan.parted(self.host)
             link = Link(
-                folder, self._channel, inside, supervisor.ledger, own, there, self._patience_s
-            )
+                folder, supervisor.plan.run, self._channel, inside, supervisor.ledger, own, there,
+                self._patience_s,
+            )  # fmt: skip
             return serve(link, self._agent)
 
         pid = fork(f"caspy: {supervisor.plan.bus}/@{self.alias}", work)

@@ -71,8 +71,6 @@ class Switch:
                     return 0
         except EOFError:
             return LOST
-        finally:
-            self.port.close()
 
     def hear(self, message: dict[str, Any]) -> None:
         """Take a message of the other host."""
@@ -90,6 +88,13 @@ class Switch:
 
     def take_file(self, handle: int) -> None:
         """Take what came by another open file that is watched."""
+
+    def tend(self) -> None:
+        """Do what there is to do when all that came was taken."""
+
+    def close(self) -> None:
+        """Close all sockets."""
+        self.port.close()
 
     def _turn(self) -> int | None:
         now = time.monotonic()
@@ -110,6 +115,7 @@ class Switch:
             else:
                 self.take(source)
         self.channel.flush()
+        self.tend()
         return None
 
     def _watch_the_clock(self, now: float) -> None:
