@@ -23,6 +23,9 @@ from camagick.service.ca_outbox import Outbox
 
 log = logging.getLogger(__name__)
 
+#: Behind the last command of a client.
+_LEAVE = object()
+
 
 class Circuit(asyncio_server.VirtualCircuit):  # type: ignore[misc]
     """One client's connection."""
@@ -74,6 +77,16 @@ class Circuit(asyncio_server.VirtualCircuit):  # type: ignore[misc]
                 self.subscriptions_to_resend[spec] = missed
         return await super()._process_command(command)
 
+    def leave(self) -> None:
+        """End, behind what the client has still asked for: nothing more comes."""
+        with contextlib.suppress(asyncio.QueueFull):  # then its end is in there already
+            self.command_queue.put_nowait(_LEAVE)
+
+    async def _command_queue_iteration(self, command: Any) -> Any:
+        if command is _LEAVE:
+            raise common.LoopExit
+        return await super()._command_queue_iteration(command)
+
     async def _start_write_task(self, handle_write: Any) -> None:
         async def write() -> None:
             with contextlib.suppress(common.DisconnectedCircuit):  # gone before the answer
@@ -123,6 +136,10 @@ class Context(asyncio_server.Context):  # type: ignore[misc]
             if not own_port.isdecimal() or not 0 < int(own_port) < 1 << 16:
                 raise CamagickError(f"EPICS_CAS_SERVER_PORT={own_port} is no port")
             self.ca_server_port = int(own_port)
+
+    async def circuit_disconnected(self, circuit: Circuit) -> None:
+        await super().circuit_disconnected(circuit)
+        circuit.leave()  # caproto lets it wait for ever, or until Python finds that nobody will come
 
     def __getitem__(self, name: str) -> Any:
         # What many clients add to any name, as every record has it.

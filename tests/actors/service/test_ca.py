@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -240,6 +241,30 @@ def test_strangers_packets_do_not_end_the_server(ca: dict[str, str]) -> None:
             with socket.create_connection(address) as stream:
                 stream.sendall(os.urandom(4000))
             assert await thread(caget, ca, "-t", "n") == "1"
+
+    logging.getLogger("caproto").setLevel("CRITICAL")
+    try:
+        asyncio.run(run())
+    finally:
+        logging.getLogger("caproto").setLevel("NOTSET")
+
+
+def test_nothing_is_left_of_clients_that_have_gone(ca: dict[str, str]) -> None:
+    async def run() -> None:
+        async with port() as server:
+            await server.post([Update("n", 1)])
+            circuits = server._host._context.all_circuits  # type: ignore[attr-defined]
+            address = "127.0.0.1", int(ca["EPICS_CAS_SERVER_PORT"])
+            for words in (b"", b"\x33\x65\0\x10" + bytes(4000)):  # no such command
+                with socket.create_connection(address) as stream:
+                    await thread(until, lambda: len(circuits) == 1)
+                    (stranger,) = circuits
+                    stream.sendall(words)
+                await thread(until, lambda one=stranger: not one.tasks.tasks)
+                del stranger
+                assert await thread(caget, ca, "-t", "n") == "1"
+                await thread(until, lambda: not any(one.tasks.tasks for one in tuple(circuits)))
+                gc.collect()
 
     logging.getLogger("caproto").setLevel("CRITICAL")
     try:
