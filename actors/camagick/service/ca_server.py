@@ -139,7 +139,7 @@ class Context(asyncio_server.Context):  # type: ignore[misc]
 
     async def circuit_disconnected(self, circuit: Circuit) -> None:
         await super().circuit_disconnected(circuit)
-        circuit.leave()  # caproto lets it wait for ever, or until Python finds that nobody will come
+        circuit.leave()  # caproto lets its task wait for ever
 
     def __getitem__(self, name: str) -> Any:
         # What many clients add to any name, as every record has it.
