@@ -23,7 +23,7 @@ _ASK_S = 1.0
 #: How long to wait for what is still under way when the bus has said that it has ended.
 _REST_S = 0.5
 #: How long a link may be cut before its bus counts as gone.
-_PATIENCE_S = 60.0
+PATIENCE_S = 60.0
 _FIRST_S = 10.0
 #: No run begins later, in seconds since 1970: a clock would not show it.
 _LATEST_S = 1e11
@@ -50,8 +50,8 @@ def find_there(key: TapKey, patience_s: float = _FIRST_S) -> Card:
                 for frames in port.receive(source):
                     if (card := _card_in(frames, key)) is not None:
                         return card
-            if reason := port.refused_by.get(key.address):
-                raise AddressError(f"{key.address} refuses the key for bus {key.bus}: {reason}")
+            if reason := refusal(port, key):
+                raise AddressError(reason)
         raise AddressError(
             f"bus {key.bus} cannot be reached at {key.address}: it has ended, or the way is blocked"
         )
@@ -153,16 +153,15 @@ class RemoteListener:
         if self._part_at is not None:
             self.ended = idle and now > self._part_at
             return [Heard(self._end, None, None)] if self.ended and self._end is not None else []
-        reason = self._port.refused_by.get(self._key.address)
-        if reason:
-            raise BusKilled(f"{self._key.address} refuses the key for {self._key.bus}: {reason}")
+        if reason := refusal(self._port, self._key):
+            raise BusKilled(reason)
         if now > self._ask_at and not self._outlet.waiting:
             self._ask_at = now + _ASK_S
             self._say("tap", actor=self._actor.number, topic=self._topic)
         if not receive:
-            self._heard_at = max(self._heard_at, now - _PATIENCE_S / 2)
-        elif now > self._heard_at + _PATIENCE_S:
-            raise BusKilled(f"nothing heard of bus {self._key.bus} for {_PATIENCE_S:.0f} s")
+            self._heard_at = max(self._heard_at, now - PATIENCE_S / 2)
+        elif now > self._heard_at + PATIENCE_S:
+            raise BusKilled(f"nothing heard of bus {self._key.bus} for {PATIENCE_S:.0f} s")
         return []
 
     def _say(self, op: str, **more: Any) -> None:
@@ -174,6 +173,12 @@ class RemoteListener:
 def connect(port: Port, key: TapKey) -> Outlet:
     """Return what reaches the gateway of the bus that a key is for."""
     return port.connect_dealer(key.address, b"t" + os.urandom(12), Key(key.own, key.server))
+
+
+def refusal(port: Port, key: TapKey) -> str:
+    """Return that the gateway refuses a key at present, and why; '' where it does not."""
+    reason = port.refused_by.get(key.address)
+    return f"{key.address} refuses the key for bus {key.bus}: {reason}" if reason else ""
 
 
 def _card_in(frames: list[Any], key: TapKey) -> Card | None:

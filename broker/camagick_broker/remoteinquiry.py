@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Any
 from camagick_broker.control import say
 from camagick_broker.errors import AddressError
 from camagick_broker.inquiry import Inquiry
-from camagick_broker.remote import connect
+from camagick_broker.remote import PATIENCE_S, connect, refusal
 
 if TYPE_CHECKING:
     from camagick_broker.grants import TapKey
     from camagick_broker.port import Outlet
-
-#: How long a link may be cut before its bus counts as gone.
-_PATIENCE_S = 60.0
 
 
 class RemoteInquiry(Inquiry):
@@ -69,11 +66,11 @@ class RemoteInquiry(Inquiry):
 
     def _checked(self, answer: dict[str, Any] | None) -> dict[str, Any] | None:
         """Return an answer; raises where none will come any more."""
-        now, key = time.monotonic(), self._key
+        now = time.monotonic()
         if answer is not None or self.over is not None:
             self._heard_at = now
-        elif reason := self._port.refused_by.get(key.address):
-            raise AddressError(f"{key.address} refuses the key for bus {key.bus}: {reason}")
-        elif now > self._heard_at + _PATIENCE_S:
-            raise AddressError(f"nothing heard of bus {key.bus} for {_PATIENCE_S:.0f} s")
+        elif reason := refusal(self._port, self._key):
+            raise AddressError(reason)
+        elif now > self._heard_at + PATIENCE_S:
+            raise AddressError(f"nothing heard of bus {self._key.bus} for {PATIENCE_S:.0f} s")
         return answer
