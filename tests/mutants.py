@@ -16,6 +16,7 @@ from camagick.actor.handover import HandOver
 from camagick.tools import record
 from camagick_broker.edges import OutEdge
 from camagick_broker.journal import Journal
+from camagick_broker.ledger import MADE
 from camagick_broker.links import Links
 from camagick_broker.neighbours import Probe
 from camagick_broker.slotpool import SlotPool
@@ -88,7 +89,7 @@ def not_committed() -> None:
 
     def commit(self: HandOver) -> None:
         self._uncommitted = 0
-        self._call("committed", self.row.made)
+        self.tell("committed", self.row.made)
 
     _break(HandOver, "commit", commit)
 
@@ -104,7 +105,7 @@ def unlucky() -> None:
         if self._wiring.incarnation < 4 and self.row.made > 50 * self._wiring.incarnation:
             os.kill(os.getpid(), signal.SIGKILL)
         self._uncommitted = 0
-        self._call("committed", self.row.made)
+        self.tell("committed", self.row.made)
 
     _break(HandOver, "commit", commit)
 
@@ -119,7 +120,7 @@ def freed_early() -> None:
     """Use a slot again as soon as its iteration was made, whoever still looks at it."""
 
     def release(self: SlotPool) -> None:
-        while self._used and self._used[0][0] < self._row.made:
+        while self._used and self._used[0][0] < self._words[MADE]:
             _, index = self._used.popleft()
             self._free[self._slots[index].size].append(index)
 

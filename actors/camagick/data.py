@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["NEW", "Data", "Mark", "adopt"]
 
+# What constructors do, without their calls: these objects are made for each iteration.
+_new_dict, _new_tuple = dict.__new__, tuple.__new__
+
 
 class Data(dict[str, Any]):
     """An ordered mapping from tags to values that remembers where each value came from.
@@ -38,9 +41,9 @@ class Data(dict[str, Any]):
     @classmethod
     def of_marks(cls, marks: dict[str, Mark]) -> Self:
         """Return the values that `marks` speak of; `marks` belong to it from then on."""
-        data = cls.__new__(cls)
-        for tag, mark in marks.items():
-            data[tag] = mark.value
+        data = _new_dict(cls)
+        for tag, (_, _, _, value) in marks.items():
+            data[tag] = value
         data.marks = marks
         return data
 
@@ -124,8 +127,11 @@ def adopt(
         mark = known.get(tag)
         if mark is None or mark.value is not value:
             old = given.marks.get(tag) if keep_attributes else None
-            mark = Mark(maker, tag, {} if old is None else old.attributes, value)
+            mark = _new_tuple(Mark, (maker, tag, {} if old is None else old.attributes, value))
         elif mark.maker == NEW:
             mark = mark._replace(maker=maker)
         marks[tag] = mark
-    return Data(made, marks)
+    result = _new_dict(Data)
+    result.update(made)
+    result.marks = marks
+    return result

@@ -278,6 +278,21 @@ def wrap(thing: Any) -> Any:
     raise TypeError(f"{thing!r} is neither a processor nor a function of (data, context)")
 
 
+def checked(node: ProcessorBase, made: Result) -> Mapping[str, Any]:
+    """Return what a processor returned, as a mapping.
+
+    Raises
+    ------
+    TypeError
+        When it is none.
+    """
+    if made is None:
+        return {}
+    if not isinstance(made, (dict, Mapping)):  # the first is what it is, and quickly seen
+        raise TypeError(f"{node.name} returned {type(made).__name__}, not a dictionary of tags")
+    return made
+
+
 def conclude(
     node: ProcessorBase, made: Result, data: Data, context: Data, before: dict[str, Any]
 ) -> Data:
@@ -301,10 +316,7 @@ def conclude(
     TypeError
         When the processor returned something that is not a mapping.
     """
-    if made is None:
-        made = {}
-    elif not isinstance(made, (dict, Mapping)):  # the first is what it is, and quickly seen
-        raise TypeError(f"{node.name} returned {type(made).__name__}, not a dictionary of tags")
+    made = checked(node, made)
     for tag in context:
         if tag not in before or context[tag] is not before[tag]:
             # Whatever it was made of, it became context here: branches are told apart by that.

@@ -42,13 +42,13 @@ def main() -> None:
 def source(node: Node, options: argparse.Namespace) -> None:
     """Send frames, each written anew, as long as there is credit."""
     credit = Credits(options.credit, options.window)
-    frame, ones = np.ones(options.size), np.ones(options.size)
+    frame = np.ones(options.size)
     while True:
         credit.take()
         if options.size < 2048:
             frame = np.random.default_rng().random(options.size)
         else:
-            np.copyto(frame, ones)
+            frame.fill(1.0)
         node.send_output("out", pa.array(frame))  # copies it into shared memory
 
 

@@ -15,8 +15,7 @@ def main() -> None:
     """Publish frames, each written anew, as long as there is credit."""
     channel, side = sys.argv[1], int(sys.argv[2])
     credit = Credits(sys.argv[3], 8)
-    ones = np.ones((side, side))
-    frame = ones.copy()
+    frame = np.ones((side, side))
     published = AdImageUtility.generateNtNdArray2D(0, frame)
     server = pvaccess.PvaServer()
     server.addRecord(channel, published.copy(), None)
@@ -24,7 +23,7 @@ def main() -> None:
     while True:
         credit.take()
         number += 1
-        np.copyto(frame, ones)
+        frame.fill(1.0)
         AdImageUtility.replaceNtNdArrayImage2D(published, number, frame)
         server.updateUnchecked(channel, published)
 

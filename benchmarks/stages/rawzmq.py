@@ -79,9 +79,8 @@ def made(shape: tuple[int, ...], stamped: bool) -> Iterator[Array]:
             if stamped:
                 array[0] = time.monotonic()
             yield array
-    ones = np.ones(shape)
     for array in itertools.cycle([np.ones(shape) for _ in range(BUFFERS)]):
-        np.copyto(array, ones)
+        array.fill(1.0)
         yield array
 
 

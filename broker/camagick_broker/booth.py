@@ -43,22 +43,22 @@ class Booth:
         Whom one hears there, for the log.
     refusals
         Where garbage is noted.
+
+    Attributes
+    ----------
+    is_open
+        Whether somebody wants to listen.
     """
 
     def __init__(self, port: Port, address: str, name: str, refusals: Refusals) -> None:
         self._port, self._address = port, address
         self._name, self._refusals = name, refusals
         self._outlet: Outlet | None = None
-        self._wanted = False
+        self.is_open = False
         self._quiet_since = 0.0
         self._largest: int | None = None
         self._topics: dict[bytes, Schedule] = {}
         self._listeners: dict[bytes, int] = {}
-
-    @property
-    def is_open(self) -> bool:
-        """Whether somebody wants to listen."""
-        return self._wanted
 
     @property
     def topics(self) -> Mapping[bytes, Schedule]:
@@ -67,7 +67,7 @@ class Booth:
 
     def open(self) -> None:
         """Let others listen, for as long as somebody does."""
-        self._wanted = True
+        self.is_open = True
 
     def attend(self, size: int = 0) -> bool:
         """Hear who comes and goes; tell whether there is a socket now.
@@ -79,7 +79,7 @@ class Booth:
         """
         if self._largest is not None and size > self._largest:
             self._leave()  # too many of these would queue: listeners connect again
-        if self._wanted and self._outlet is None:
+        if self.is_open and self._outlet is None:
             self._bind()
         if self._outlet is None:
             return False
@@ -104,7 +104,7 @@ class Booth:
 
     def close(self) -> None:
         """Leave nothing behind."""
-        self._wanted = False
+        self.is_open = False
         self._leave()
 
     def _leave(self) -> None:
@@ -120,7 +120,7 @@ class Booth:
             self._outlet = self._port.bind_tap(self._address, _FEWEST)
         except OSError as error:  # it may never hurt
             log.warning('msg="cannot be tapped: %s" actor=%s', error, self._name)
-            self._wanted = False
+            self.is_open = False
             return
         self._largest = None
         self._quiet_since = time.monotonic()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from camagick_broker.admission import Doorman
     from camagick_broker.keys import Key, Lock
+    from camagick_broker.poller import Poller
 
 log = logging.getLogger(__name__)
 
@@ -63,13 +64,15 @@ class Door:
     ----------
     refused_by
         Addresses that refuse us at present, and why.
+    handlers
+        What is to be called, with it, for each source of this door that can be read.
     """
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], poller: zmq.Poller, doorman: Doorman | None
+        self, context: zmq.Context[zmq.Socket[bytes]], poller: Poller, doorman: Doorman | None
     ) -> None:
         self._poller, self._doorman = poller, doorman
-        self._handlers: dict[Any, Callable[[Any], None]] = {}
+        self.handlers: dict[Any, Callable[[Any], None]] = {}
         self._monitors: dict[zmq.Socket[bytes], zmq.Socket[bytes]] = {}
         self._locks: dict[str, tuple[str, Lock]] = {}
         self._again: list[tuple[float, zmq.Socket[bytes], str]] = []
@@ -79,14 +82,6 @@ class Door:
             answers.linger = 0
             answers.bind(_ZAP)
             self._attend(answers, self._on_request)
-
-    def opens_for(self, source: Any) -> bool:
-        """Do what is to be done, if a source that can be read is one of this door."""
-        handler = self._handlers.get(source)
-        if handler is None:
-            return False
-        handler(source)
-        return True
 
     def guard(self, socket: zmq.Socket[bytes], place: str, lock: Lock | None) -> None:
         """Show the doorman who connects to a socket that is about to be bound.
@@ -137,10 +132,13 @@ class Door:
 
         self._monitor(socket, hear, zmq.EVENT_HANDSHAKE_SUCCEEDED | _FAILED)
 
+    @property
+    def has_plans(self) -> bool:
+        """Whether something is to be connected again, see `patience_ms`."""
+        return bool(self._again)
+
     def patience_ms(self, timeout_ms: int) -> int:
         """Return how long to wait at most; first connect again what is due."""
-        if not self._again:
-            return timeout_ms
         now = time.monotonic()
         due = [one for one in self._again if one[0] <= now]
         self._again = [one for one in self._again if one[0] > now]
@@ -149,6 +147,7 @@ class Door:
                 socket.disconnect(address)
             with contextlib.suppress(zmq.ZMQError):  # the socket may be closed
                 socket.connect(address)
+            self._poller.touched(socket)
         if not self._again:
             return timeout_ms
         soonest = int((min(self._again)[0] - now) * 1000) + 1
@@ -163,8 +162,8 @@ class Door:
         self._again = [one for one in self._again if one[1] is not socket]
         monitor = self._monitors.pop(socket, None)
         if monitor is not None:
-            self._poller.unregister(monitor)
-            del self._handlers[monitor]
+            self._poller.forget(monitor)
+            del self.handlers[monitor]
             socket.disable_monitor()
             monitor.close(0)
 
@@ -207,8 +206,8 @@ class Door:
         self._attend(monitor, drain)
 
     def _attend(self, source: zmq.Socket[bytes], handler: Callable[[Any], None]) -> None:
-        self._handlers[source] = handler
-        self._poller.register(source, zmq.POLLIN)
+        self.handlers[source] = handler
+        self._poller.watch(source)
 
     def _on_request(self, answers: zmq.Socket[bytes]) -> None:
         """Answer one question of libzmq; what cannot be understood is a refusal."""

@@ -23,6 +23,7 @@ Message = TypeVar("Message")
 
 #: Beyond every iteration.
 _NEVER = 1 << 63
+_new = tuple.__new__  # what the constructor of a named tuple does, without its call
 
 
 class OutEdge(Generic[Message]):
@@ -41,6 +42,8 @@ class OutEdge(Generic[Message]):
     ----------
     next
         The iteration that is made next.
+    low
+        Everything below this iteration has ended behind all consumers.
     resends
         How many messages were asked for again.
     """
@@ -55,6 +58,7 @@ class OutEdge(Generic[Message]):
         self._kept: deque[tuple[int, Message]] = deque(resume.kept)  # type: ignore[arg-type]
         self._ahead = ahead
         self.next = resume.seq
+        self.low = min(self.next, self._lowest)
         self.resends = 0
 
     @property
@@ -71,11 +75,6 @@ class OutEdge(Generic[Message]):
     def behind(self) -> list[int]:
         """Consumers that have not said yet that everything made has ended."""
         return [consumer for consumer, low in self._low.items() if low < self.next]
-
-    @property
-    def low(self) -> int:
-        """Everything below this iteration has ended behind all consumers."""
-        return min(self.next, self._lowest)
 
     @property
     def kept(self) -> int:
@@ -97,6 +96,7 @@ class OutEdge(Generic[Message]):
         if seq != self.next:
             raise LocalProtocolError(f"iteration {seq} out of order, {self.next} is next")
         self.next += 1
+        self.low = min(self.next, self._lowest)
         if seq < self.low:  # a predecessor has made it, and it has ended everywhere
             return False
         self._kept.append((seq, message))
@@ -141,7 +141,7 @@ class OutEdge(Generic[Message]):
         before = self.low
         self._low[consumer] = low
         self._lowest = min(self._low.values())
-        after = self.low
+        self.low = after = min(self.next, self._lowest)
         while self._kept and self._kept[0][0] < after:
             self._kept.popleft()
         return after > before
@@ -173,6 +173,8 @@ class InEdge(Generic[Message]):
         What has arrived in order and was not yet taken.
     asked
         What was last asked for again.
+    early
+        What has arrived before its time.
     """
 
     window: int
@@ -180,7 +182,7 @@ class InEdge(Generic[Message]):
     asked: int = -1
     waiting: deque[Message] = field(default_factory=deque)
     counters: Counters = field(default_factory=Counters)
-    _early: dict[int, Message] = field(default_factory=dict)
+    early: dict[int, Message] = field(default_factory=dict)
 
     def receive(self, seq: int, message: Message) -> bool:
         """Take a message; tell whether something is missing before it.
@@ -188,27 +190,21 @@ class InEdge(Generic[Message]):
         One that is older than expected is a duplicate and dropped; one that is newer is kept, if it
         lies within the window, until what lies before it has arrived.
         """
-        if seq < self.expected or seq in self._early:
+        if seq < self.expected or seq in self.early:
             self.counters.duplicates += 1
             return False
         if seq > self.expected:
             self.counters.gaps += 1
             if seq - self.expected < self.window:
-                self._early[seq] = message
+                self.early[seq] = message
             return True
-        self._take(message)
-        while self.expected in self._early:
-            self._take(self._early.pop(self.expected))
+        self.take(message)
+        while self.expected in self.early:
+            self.take(self.early.pop(self.expected))
         return False
 
-    def take(self, message: Message) -> bool:
+    def take(self, message: Message) -> None:
         """Take the message that is expected, where none has arrived before its time."""
-        if self._early:
-            return False
-        self._take(message)
-        return True
-
-    def _take(self, message: Message) -> None:
         self.waiting.append(message)
         self.expected += 1
         self.counters.messages += 1
@@ -236,6 +232,7 @@ class Join(Generic[Message]):
     def __init__(self, edges: list[InEdge[Message]], seq: int = 0) -> None:
         self.edges = edges
         self.seq = seq
+        self._only = edges[0].waiting if len(edges) == 1 else None
 
     def take(self, is_end: Any) -> Joined | None:
         """Return the next iteration that is complete, or that has ended at one input.
@@ -245,6 +242,12 @@ class Join(Generic[Message]):
         is_end
             Tells whether a message is the end of its input.
         """
+        if self._only is not None:  # as it is for most
+            if not self._only:
+                return None
+            message = self._only.popleft()
+            self.seq += 1
+            return _new(Joined, (self.seq - 1, [message], is_end(message)))
         found = [edge.waiting for edge in self.edges if edge.waiting]
         if len(found) < len(self.edges) and not any(is_end(waiting[0]) for waiting in found):
             return None

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from camagick_broker.edges import Joined
     from camagick_broker.wire import Head
 
 
@@ -65,7 +64,5 @@ class ToLoop(NamedTuple):
     frame: bytes
 
 
-class Deliver(NamedTuple):
-    """Hand something to the processor's thread."""
-
-    item: Joined | Permit | Stop
+#: What is sent; whatever else comes out of a protocol is for the processor's thread.
+SENT: Final = frozenset([ToConsumers, Anew, ToProducer, ToLoop])

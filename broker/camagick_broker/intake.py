@@ -49,6 +49,22 @@ class Intake:
         self.told_end = False
         self._join = Join(list(self.edges.values()), seq)
 
+    def take(self, producer: int, message: Arrived) -> bool:
+        """Take a message if it is the one that is expected, as nearly all are; else do nothing."""
+        edge = self.edges[producer]
+        kind, _, its_edge, sender, seq, incarnation, *_ = message.head
+        if (
+            kind is not Kind.DATA
+            or seq != edge.expected
+            or not its_edge == sender == producer
+            or incarnation != self._incarnations[producer]
+            or producer in self.over
+            or edge.early
+        ):
+            return False
+        edge.take(message)
+        return True
+
     def receive(self, producer: int, message: Arrived) -> Answer:
         """Take a message of an input.
 
@@ -58,14 +74,6 @@ class Intake:
             For one that does not belong to this input.
         """
         edge, head = self.edges[producer], message.head
-        if (
-            head.kind is Kind.DATA
-            and head.seq == edge.expected
-            and head.edge == head.sender == producer
-            and producer not in self.over
-            and edge.take(message)
-        ):
-            return Answer.NOTHING
         if head.kind not in (Kind.DATA, Kind.END, Kind.BYE, Kind.PROBE):
             raise RemoteProtocolError(f"not for a consumer: {head.kind.name}")
         if head.edge != producer or head.sender != producer:

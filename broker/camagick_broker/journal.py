@@ -8,12 +8,14 @@ which outlives the actor as well (`camagick_broker.slotpool`); what is written h
 
 from __future__ import annotations
 
+import functools
 import mmap
 import os
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from camagick_broker.errors import LocalProtocolError
+from camagick_broker.ledger import LOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +31,11 @@ _HEAD = struct.Struct("<QIIQ")
 _LENGTH = struct.Struct("<Q")
 #: How many buffers the kernel takes at once (IOV_MAX).
 _MOST_AT_ONCE = 1024
+
+
+@functools.cache
+def _table(count: int) -> struct.Struct:
+    return struct.Struct(f"<{count}Q")
 
 
 class Record(NamedTuple):
@@ -65,7 +72,8 @@ class Journal:
 
     def __init__(self, slots: int, row: Row | None = None, memory: int = 0) -> None:
         self.slots = slots
-        self._row, self._memory = row, memory
+        self._words = row.words if row is not None else None
+        self._memory = memory
         self._places: dict[int, int] | None = None  # slot of each record, as far as it is known
         self._file = os.memfd_create("caspy-journal", os.MFD_CLOEXEC)
         os.ftruncate(self._file, slots * _SMALL_BYTES)
@@ -74,24 +82,33 @@ class Journal:
     def write(self, seq: int, frames: Sequence[Any], remembered: Sequence[Any] = ()) -> None:
         """Write the record of an iteration in the place of the oldest that nobody needs.
 
+        Parameters
+        ----------
+        seq
+            The iteration.
+        frames, remembered
+            See `Record`; each of bytes, or an array or a view of single bytes.
+
         Raises
         ------
         OSError
             Where there is no memory left.
         """
-        parts = [memoryview(part).cast("B") for part in (*frames, *remembered)]
-        lengths = [len(part) for part in parts]
-        size = sum(lengths) + _LENGTH.size * len(parts)
+        parts = [*frames, *remembered]
+        lengths = [*map(len, parts)]
+        table = _table(len(parts)).pack(*lengths)
+        size = sum(lengths) + len(table)
         head = _HEAD.pack(seq, len(frames), len(remembered), size)
-        table = b"".join(map(_LENGTH.pack, lengths))
-        slot = self._place_for(seq)
+        places = self._places if self._places is not None else self._known()
+        slot = self._place_for(seq, places)
         at = slot * _SMALL_BYTES
         if _HEAD.size + size <= _SMALL_BYTES:
             self._heads[at : at + _HEAD.size + size] = b"".join((head, table, *parts))
         else:
-            self._write_all([memoryview(table), *parts], (slot + 1) * _STRIDE)
+            self._write_all([memoryview(part).cast("B") for part in (table, *parts)],
+                            (slot + 1) * _STRIDE)  # fmt: skip
             self._heads[at : at + _HEAD.size] = head
-        self._known()[seq] = slot
+        places[seq] = slot
 
     def read(self, seq: int) -> Record:
         """Return the record of an iteration.
@@ -119,12 +136,11 @@ class Journal:
         self._heads.close()
         os.close(self._file)
 
-    def _place_for(self, seq: int) -> int:
-        places = self._known()
+    def _place_for(self, seq: int, places: dict[int, int]) -> int:
         if seq in places:  # a predecessor was killed while it wrote it
             return places[seq]
         oldest = next(iter(places), seq)
-        is_free = self._row is not None and oldest < self._row.low - self._memory
+        is_free = self._words is not None and oldest < self._words[LOW] - self._memory
         if is_free or len(places) >= self.slots:
             return places.pop(oldest)
         return len(places)

@@ -12,8 +12,8 @@ import mmap
 _WORDS = 8
 
 
-#: Where the words stand that are written for each iteration, see `Row`.
-BEGUN, MADE = 0, 1
+#: Where the words stand that are written or read for each iteration, see `Row`.
+BEGUN, MADE, LOW = 0, 1, 2
 
 
 class _Word:
@@ -57,7 +57,7 @@ class Row:
     def __init__(self, words: memoryview | None = None) -> None:
         self.words = memoryview(bytearray(8 * _WORDS)).cast("Q") if words is None else words
 
-    begun, made, low, go = _Word(BEGUN), _Word(MADE), _Word(2), _Word(3)
+    begun, made, low, go = _Word(BEGUN), _Word(MADE), _Word(LOW), _Word(3)
     ended, over, failed, beat = _Word(4), _Word(5), _Word(6), _Word(7)
 
 

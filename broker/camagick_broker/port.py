@@ -1,4 +1,4 @@
-"""Sockets: with `camagick_broker.door`, the only file that has any.
+"""Sockets: with `camagick_broker.door` and `camagick_broker.poller`, the only file that has any.
 
 Socket options follow from measurements, not from taste: high-water marks are off, because the
 window bounds what is under way and a finite mark makes XPUB lose silently; `IMMEDIATE` keeps
@@ -25,11 +25,12 @@ import zmq
 from camagick_broker.door import Door
 from camagick_broker.endpoints import candidates, is_ipv6, stays_here
 from camagick_broker.errors import AddressError
+from camagick_broker.poller import Poller
 from camagick_broker.subscriptions import TOPIC
 from camagick_broker.wire import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from camagick_broker.admission import Doorman
     from camagick_broker.keys import Key, Lock
@@ -49,7 +50,10 @@ _HANDSHAKE_MS = 10000
 #: The system would try for minutes, at ever longer intervals, though a cut link is whole again.
 _CONNECT_MS = 2000
 #: As plain numbers: what is done with members of an enum, once for each message, is slow.
-_POLLIN, _NOBLOCK, _MORE = int(zmq.POLLIN), int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
+_POLLIN, _EVENTS = int(zmq.POLLIN), int(zmq.EVENTS)
+_NOBLOCK, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
+#: `zmq.Socket.send` without what it has for groups and routing, which takes longer than the rest.
+_send = zmq.backend.Socket.send
 
 
 class Outlet:
@@ -58,16 +62,23 @@ class Outlet:
     Parameters
     ----------
     socket
-        A bound or connected PUSH, XPUB or DEALER.
+        A bound or connected PUSH, XPUB, DEALER or ROUTER.
+    touched
+        Told whenever the socket was used, where something can be read there, too.
 
     Attributes
     ----------
     endpoint
         Where it is really bound, see `endpoint_of`.
+    reads
+        Whether something can be read there, too.
     """
 
-    def __init__(self, socket: zmq.Socket[bytes]) -> None:
-        self.socket = socket
+    def __init__(
+        self, socket: zmq.Socket[bytes], touched: Callable[[Any], None] | None = None
+    ) -> None:
+        self.socket, self._touched = socket, touched
+        self.reads = touched is not None
         self.endpoint = endpoint_of(socket)
         self.waiting: deque[list[Any]] = deque()
 
@@ -86,12 +97,16 @@ class Outlet:
             self.waiting.popleft()
 
     def _try(self, frames: list[Any]) -> bool:
+        socket, last = self.socket, len(frames) - 1
         try:
-            for frame in frames[:-1]:
-                self.socket.send(frame, _MORE, copy=False)
-            self.socket.send(frames[-1], _NOBLOCK, copy=False)
+            for number, frame in enumerate(frames):
+                copy = type(frame) is bytes and len(frame) < _SMALL_BYTES
+                _send(socket, frame, _MORE if number < last else _NOBLOCK, copy)
         except zmq.Again:
             return False
+        finally:
+            if self._touched is not None:
+                self._touched(socket)
         return True
 
 
@@ -118,12 +133,12 @@ class Port:
 
     def __init__(self, doorman: Doorman | None = None, *, insecure: bool = False) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._poller = zmq.Poller()
+        self._poller = Poller()
         self._outlets: list[Outlet] = []
         self._lock = threading.RLock()  # a signal handler may ring while its thread does
         self._closed = False
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._poller.register(self._bell, zmq.POLLIN)
+        self._poller.watch(self._bell)
         self._insecure = insecure
         self._door = Door(self._context, self._poller, doorman)
         self.refused_by = self._door.refused_by
@@ -138,28 +153,29 @@ class Port:
         """Wait for something to read, room to send, or the bell; return what can be read."""
         for outlet in self._outlets:
             if outlet.waiting:
-                self._poller.register(outlet.socket, zmq.POLLOUT | self._reads(outlet))
-        events = self._poller.poll(self._door.patience_ms(timeout_ms))
+                self._poller.watch(outlet.socket, reads=outlet.reads, writes=True)
+        if self._door.has_plans:
+            timeout_ms = self._door.patience_ms(timeout_ms)
+        readable = self._poller.wait(timeout_ms)
         for outlet in self._outlets:
             if outlet.waiting:
                 outlet.flush()
                 if not outlet.waiting:
-                    self._quieten(outlet)
-        readable = [
-            source
-            for source, event in events
-            if event & _POLLIN or (type(source) is int and source != self._bell)
-        ]
-        if self._bell in readable:
-            readable.remove(self._bell)
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(self._bell)
-        return [source for source in readable if not self._door.opens_for(source)]
+                    self._poller.watch(outlet.socket, reads=outlet.reads)
+        others = []
+        for source in readable:
+            if source == self._bell:
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_read(self._bell)
+            elif source not in self._door.handlers:
+                others.append(source)
+            else:
+                self._door.handlers[source](source)
+        return others
 
     def watch(self, handle: int, *, reads: bool = True, writes: bool = False) -> None:
         """Let `wait` return, and name, an open file that can be read, or written, or has ended."""
-        events = (zmq.POLLIN if reads else 0) | (zmq.POLLOUT if writes else 0)
-        self._poller.register(handle, events)  # without events, it is not watched any more
+        self._poller.watch(handle, reads=reads, writes=writes)
 
     def move(self, socket: zmq.Socket[bytes], old: str, new: str) -> None:
         """Connect a socket to another address than the one that it was connected to."""
@@ -168,6 +184,7 @@ class Port:
             with contextlib.suppress(zmq.ZMQError):
                 socket.disconnect(old)
             socket.connect(new)
+            self._poller.touched(socket)
 
     def flush(self, outlets: Iterable[Outlet], timeout_s: float) -> bool:
         """Wait until all of these have sent what waits there, no longer than `timeout_s`."""
@@ -201,7 +218,7 @@ class Port:
         socket = self._socket(zmq.PULL)
         socket.maxmsgsize = _BACK_BYTES
         self._bind(socket, address, place, lock)
-        self._poller.register(socket, zmq.POLLIN)
+        self._poller.watch(socket)
         return socket
 
     def connect_data(
@@ -220,7 +237,7 @@ class Port:
             socket.setsockopt(zmq.SUBSCRIBE, TOPIC)
             socket.setsockopt(zmq.SUBSCRIBE, identity)
         self._connect(socket, address, key)
-        self._poller.register(socket, zmq.POLLIN)
+        self._poller.watch(socket)
         return socket
 
     def connect_push(self, address: str, key: Key | None = None) -> Outlet:
@@ -276,29 +293,32 @@ class Port:
         socket.immediate, socket.heartbeat_ivl = False, 0
         socket.setsockopt(zmq.SUBSCRIBE, topic)
         self._connect(socket, address, key)
-        self._poller.register(socket, zmq.POLLIN)
+        self._poller.watch(socket)
         return socket
 
     def receive(self, socket: zmq.Socket[bytes], most: int = 64) -> Iterator[list[zmq.Frame]]:
         """Yield what has arrived, without copies, at most `most` messages."""
+        self._poller.touched(socket)  # until it has said that there is no more
         for number in range(most):
             # An exception is slower than a look, many looks are slower than an exception.
-            if number == 1 and not int(socket.get(zmq.EVENTS)) & _POLLIN:
-                return
+            if number == 1 and not int(socket.get(_EVENTS)) & _POLLIN:
+                break
             try:
                 frames = [socket.recv(_NOBLOCK, copy=False)]
                 while frames[-1].more:
                     frames.append(socket.recv(_NOBLOCK, copy=False))
             except zmq.Again:
-                return
+                break
             yield frames
+        else:
+            return
+        self._poller.settled(socket)
 
     def drop(self, socket: zmq.Socket[bytes]) -> None:
         """Close one socket; what it has not sent yet is gone."""
         self._door.forget(socket)
         self._outlets = [outlet for outlet in self._outlets if outlet.socket is not socket]
-        with contextlib.suppress(KeyError):
-            self._poller.unregister(socket)
+        self._poller.forget(socket)
         socket.close(0)
 
     def close(self) -> None:
@@ -309,6 +329,7 @@ class Port:
             self._closed = True
             os.close(self._bell)
         self._context.destroy()
+        self._poller.clear()
 
     def _socket(self, kind: int) -> zmq.Socket[bytes]:
         socket = self._context.socket(kind)
@@ -367,20 +388,11 @@ class Port:
             )
 
     def _outlet(self, socket: zmq.Socket[bytes], *, reads: bool) -> Outlet:
-        outlet = Outlet(socket)
+        outlet = Outlet(socket, self._poller.touched if reads else None)
         self._outlets.append(outlet)
         if reads:
-            self._poller.register(socket, zmq.POLLIN)
+            self._poller.watch(socket)
         return outlet
-
-    def _reads(self, outlet: Outlet) -> int:
-        return zmq.POLLIN if outlet.socket.type in _READS_TOO else 0
-
-    def _quieten(self, outlet: Outlet) -> None:
-        if self._reads(outlet):
-            self._poller.register(outlet.socket, zmq.POLLIN)
-        else:
-            self._poller.unregister(outlet.socket)
 
 
 def sender(frames: list[zmq.Frame]) -> str:
@@ -416,6 +428,3 @@ def _bind_first(socket: zmq.Socket[bytes], address: str) -> None:
         else:
             return
     raise OSError(number, os.strerror(number), address)
-
-
-_READS_TOO = (zmq.XPUB, zmq.DEALER, zmq.ROUTER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from camagick_broker.events import Anew, Deliver, ToConsumers, ToLoop, ToProducer
+from camagick_broker.events import Anew, ToConsumers, ToLoop, ToProducer
 from camagick_broker.sizes import Sizes, size_of
 from camagick_broker.wire import Head, Kind, pack
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from camagick_broker.wiring import Wiring
 
+_new = tuple.__new__  # what the constructor of a named tuple does, without its call
+
 
 class Post:
     """Collects what one actor has to send.
@@ -20,7 +22,7 @@ class Post:
     Attributes
     ----------
     effects
-        What has to be carried out, in order; whoever does so empties the list.
+        What has to be carried out, in order; always the same list, which whoever does so empties.
     sizes
         How large messages are from here on, as every STATE says where the window is fitted.
     """
@@ -39,13 +41,9 @@ class Post:
             sent_ns=largest,
         )  # fmt: skip
 
-    def deliver(self, item: Any) -> None:
-        """Hand something to the processor."""
-        self.effects.append(Deliver(item))
-
     def on(self, frames: list[Any], size: int) -> None:
         """Send a message of so many bytes to all consumers."""
-        self.effects.append(ToConsumers(frames, size))
+        self.effects.append(_new(ToConsumers, (frames, size, None)))
 
     def anew(self, consumer: int) -> None:
         """Forget what waits for a predecessor of this consumer."""

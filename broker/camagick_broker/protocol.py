@@ -47,6 +47,8 @@ class ActorProtocol:
         The producer's end of its output, None without consumers.
     inputs
         The consumer's ends of its inputs, by producer.
+    effects
+        What has to be carried out, in order, see `take_effects`.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class ActorProtocol:
         row = row or Row()
         self._row = row
         self._post = Post(wiring)
+        self.effects = self._post.effects
         ahead = wiring.window + 1 if wiring.incarnation > 1 else 0
         self.out = OutEdge[list[Any]](wiring.consumers, resume, ahead) if wiring.consumers else None
         self._standing = Standing(wiring, resume, row, self.out)
@@ -72,7 +75,8 @@ class ActorProtocol:
 
     def take_effects(self) -> list[Any]:
         """Return what has to be carried out, in order, and forget it."""
-        effects, self._post.effects = self._post.effects, []
+        effects = self.effects[:]
+        self.effects.clear()
         return effects
 
     # What comes from outside
@@ -101,7 +105,8 @@ class ActorProtocol:
         news = False
         try:
             for message in messages:
-                news |= self._upstream.receive(producer, message)
+                taken = self._upstream.intake.take(producer, message)
+                news = taken or self._upstream.receive(producer, message) or news
         finally:  # what has arrived before one that is refused is taken all the same
             if news:
                 self._take()
@@ -196,7 +201,7 @@ class ActorProtocol:
             self._finish(seq + 1)
         if self._says_left:
             self._loop(self.wiring.heads[0], Kind.LEFT, seq + 1)
-        if self._head is not None:
+        if self._head is not None and self._head.stop_at is not None:
             self._stop_in_time()
 
     def committed(self, below: int) -> None:
@@ -227,14 +232,16 @@ class ActorProtocol:
         """Stop: a source starts nothing more; others ask their producers."""
         if not self._standing.stopping:
             self._standing.stopping = True
-            self._post.deliver(Stop())
+            self.effects.append(Stop())
             self._upstream.stop()
 
     @property
     def over(self) -> bool:
         """Whether nothing is left to do, and nobody needs this actor."""
-        may_leave = self._standing.may_leave and self._upstream.over
-        return may_leave and not self._standing.is_needed()
+        standing = self._standing
+        if standing.ended_at is None or not standing.may_leave or not self._upstream.over:
+            return False
+        return not standing.is_needed()
 
     @property
     def released(self) -> bool:
@@ -248,7 +255,7 @@ class ActorProtocol:
     @property
     def owes(self) -> bool:
         """Whether the producers do not know yet how far everything has ended here."""
-        return self._upstream.owed > 0
+        return self._standing.low > self._upstream.acknowledged
 
     def acknowledge(self) -> None:
         """Tell the producers how far everything has ended; due when nothing else is to do."""
@@ -270,7 +277,7 @@ class ActorProtocol:
         for joined in intake.joined():
             if self.wiring.gates_at_join and self.wiring.is_last_gate and not joined.ended:
                 self._loop(self.wiring.heads[0], Kind.LEFT, joined.seq + 1)
-            self._post.deliver(joined)
+            self.effects.append(joined)
             if joined.ended:
                 self._upstream.stop()
 
@@ -282,10 +289,10 @@ class ActorProtocol:
         self._progress()
 
     def _progress(self) -> None:
-        if self.wiring.is_head:
+        if self._head is not None:
             self._standing.note()
             self._loop(self.wiring.heads[0], Kind.STATE, self._standing.low)
-        elif self._standing.may_leave or self._upstream.owes_enough:
+        elif self._upstream.owes_enough or self._standing.may_leave:
             self.acknowledge()
 
     def _say_how_far(self) -> None:
@@ -309,7 +316,7 @@ class ActorProtocol:
         if further:
             self._loop_side.go(self._head.go)
         for seq in self._head.permits():
-            self._post.deliver(Permit(seq))
+            self.effects.append(Permit(seq))
 
     def _stop_in_time(self) -> None:
         """Stop, being a head, once all iterations that the other heads have made are made here."""

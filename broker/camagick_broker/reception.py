@@ -9,15 +9,16 @@ from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.events import Arrived
 from camagick_broker.reader import decode
 from camagick_broker.squeeze import restored
-from camagick_broker.wire import PREFIX_BYTES, SQUEEZED, Head, Kind, unpack, unpack_all
+from camagick_broker.wire import SQUEEZED, Head, Kind, unpack, unpack_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from camagick_broker.protocol import ActorProtocol
     from camagick_broker.reader import SlotReader
 
 _LONGEST_DELAY_S = 3600.0
+_new = tuple.__new__  # what the constructor of a named tuple does, without its call
 
 
 def take_apart(parts: list[Any], run: bytes) -> tuple[Head, Any, list[Any]]:
@@ -77,7 +78,8 @@ class Reception:
         self._protocol = protocol
         self._producer = producer
         self._edge = protocol.inputs[producer]
-        self._skip = 1 if multicast else 0
+        self._skips = multicast
+        self._run = protocol.wiring.run
 
     def __call__(self, frames: list[Any]) -> None:
         """Take what came at once: one message, or several in one frame.
@@ -88,34 +90,33 @@ class Reception:
             For one that cannot be used, now or later; then nothing of what came at once has
             arrived.
         """
-        parts = frames[self._skip :]
+        parts = frames[1:] if self._skips else frames
         try:
-            found = unpack_all(_first(parts).buffer, self._protocol.wiring.run)
+            first = _first(parts).buffer
+            found = unpack_all(first, self._run)
             buffers = _buffers(found[-1][0], parts)
-            self._protocol.on_data(self._producer, *self._read(found, buffers))
+            arrived = []
+            for head, packed in found:
+                arrived.append(self._read(head, packed, buffers))
+            self._protocol.on_data(self._producer, *arrived)
         except RemoteProtocolError:
             self._edge.counters.refused += 1
             raise
-        self._count(found, buffers)
+        if arrived[-1].head.kind is not Kind.BYE:  # no part of the stream
+            self._count(arrived, len(first) + sum(map(len, buffers)))
 
-    def _read(
-        self, found: Sequence[tuple[Head, memoryview]], buffers: list[Any]
-    ) -> Iterator[Arrived]:
-        for head, packed in found:
-            body: Any = packed
-            if head.kind is Kind.DATA and head.seq >= self._edge.expected:
-                if head.flags & SQUEEZED:
-                    buffers = restored(buffers)
-                body = decode(packed, buffers, self._slots)  # what cannot be read has not arrived
-            yield Arrived(head, body, buffers)
+    def _read(self, head: Head, packed: memoryview, buffers: list[Any]) -> Arrived:
+        body: Any = packed
+        if head.kind is Kind.DATA and head.seq >= self._edge.expected:
+            if head.flags & SQUEEZED:
+                buffers = restored(buffers)
+            body = decode(packed, buffers, self._slots)  # what cannot be read has not arrived
+        return _new(Arrived, (head, body, buffers))
 
-    def _count(self, found: Sequence[tuple[Head, memoryview]], buffers: list[Any]) -> None:
-        head, counters = found[-1][0], self._edge.counters
-        if head.kind is Kind.BYE:  # no part of the stream
-            return
-        size = PREFIX_BYTES * len(found) + sum(map(len, buffers))
-        for one, body in found:
-            size += body.nbytes + (one.shared << 10)
+    def _count(self, arrived: Sequence[Arrived], size: int) -> None:
+        head, counters = arrived[-1].head, self._edge.counters
+        for one in arrived:
+            size += one.head.shared << 10
         counters.bytes += size
         delay_s = (time.time_ns() - self._ahead_ns - head.sent_ns) / 1e9
         if 0 <= delay_s < _LONGEST_DELAY_S:  # not where a clock has jumped, nor where none is

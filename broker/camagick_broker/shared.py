@@ -70,6 +70,8 @@ class SharedArrays:
         self._tables: dict[int, SlotTable] = {}
         self._seq: int | None = None
         self._placed: dict[int, tuple[np.ndarray, tuple[int, int, int]]] = {}
+        # The room, and the place, of each array that `empty` has made, by its address.
+        self._made: dict[int, tuple[int, tuple[int, int, int]]] = {}
         self._bytes = 0
         self.copied = self.unplaced = 0
 
@@ -152,6 +154,7 @@ class SharedArrays:
         """Note which iteration everything belongs to from now on."""
         self._seq, self._bytes = seq, 0
         self._placed.clear()
+        self._made.clear()
 
     def end(self) -> int:
         """Note that the message is made; return how many bytes of arrays it speaks of."""
@@ -200,7 +203,10 @@ class SharedArrays:
         if taken is None:
             return np.empty(shape, made)
         slot, window = taken
-        return np.ndarray(shape, made, window.root, slot.offset - window.start)
+        at = slot.offset - window.start
+        place = window.segment, slot.generation, slot.offset
+        self._made[window.address + at] = slot.size, place
+        return np.ndarray(shape, made, window.root, at)
 
     def figures(self) -> dict[str, int]:
         """Return what the statistics shall say."""
@@ -218,10 +224,15 @@ class SharedArrays:
 
     def _lies(self, array: np.ndarray, seq: int) -> tuple[int, int, int] | None:
         """Return where an array of this iteration lies already."""
+        address, flags = array.__array_interface__["data"][0], array.flags
+        made = self._made.get(address)
+        if made is not None and flags.c_contiguous and array.nbytes <= made[0]:
+            flags.writeable = False
+            return made[1]
         window = self._windows.around(array)
         if window is None:
             return None
-        first = array.__array_interface__["data"][0] - window.address + window.start
+        first = address - window.address + window.start
         low, high = span(array.shape, array.strides, array.itemsize)
         generation = window.generation_at(first + low)
         if generation is None:
@@ -233,8 +244,8 @@ class SharedArrays:
         # What a processor has kept from another iteration may be overwritten at any time.
         if slot.user != seq + 1 or first + high > slot.offset + slot.size:
             return None
-        if array.flags.writeable:  # made here: whoever writes to it from now on shall hear of it
-            array.flags.writeable = False
+        if flags.writeable:  # made here: whoever writes to it from now on shall hear of it
+            flags.writeable = False
         return window.segment, generation, first
 
     def _copy(self, array: np.ndarray, seq: int) -> tuple[int, int, int] | None:

@@ -44,10 +44,14 @@ def counted(size: int, least: int) -> int:
 
 
 def size_of(frames: Sequence[Any]) -> int:
-    """Return how many bytes a message has, with the arrays in shared memory that it refers to."""
-    if len(frames) == 1:
-        return len(frames[0]) + shared_bytes(frames[0])
-    return sum(memoryview(frame).nbytes for frame in frames) + shared_bytes(frames[0])
+    """Return how many bytes a message has, with the arrays in shared memory that it refers to.
+
+    Parameters
+    ----------
+    frames
+        Each of bytes, or an array or a view of single bytes.
+    """
+    return sum(map(len, frames)) + shared_bytes(frames[0])
 
 
 class Sizes:
@@ -65,6 +69,7 @@ class Sizes:
     def __init__(self, last: int, least: int | None = None) -> None:
         self._last, self._least = last, least
         self._count = self._largest = self._before = 0
+        self._size = self._counted = 0
         self._behind: dict[int, int] = {}
 
     def made(self, size: int) -> None:
@@ -73,8 +78,11 @@ class Sizes:
             self._before, self._largest, self._count = self._largest, 0, 0
         self._count += 1
         if self._least is not None:
-            size = counted(size, self._least)
-        self._largest = max(self._largest, size)
+            if size != self._size:  # it seldom changes
+                self._size, self._counted = size, counted(size, self._least)
+            size = self._counted
+        if size > self._largest:
+            self._largest = size
 
     def heard(self, consumer: int, largest: int) -> None:
         """Note what a consumer says of its own messages and those behind it."""

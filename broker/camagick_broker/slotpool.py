@@ -8,6 +8,7 @@ import time
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
+from camagick_broker.ledger import LOW
 from camagick_broker.slottable import (
     MOST_SLOTS,
     TABLE_BYTES,
@@ -69,11 +70,13 @@ class SlotPool:
         self, segment: Segment, row: Row, made: int | None = None, most: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        self.segment, self._row = segment, row
+        self.segment, self._words = segment, row.words
         self._table = SlotTable(map_part(segment, 0, TABLE_BYTES, writable=True))
         self._most = most_bytes() if most is None else most
         self._slots = self._table.slots()
-        self._filled: set[int] = set()  # windows that this process has seen to, by their begin
+        # Slots, and the windows they lie in, that this process has seen to, by their begin.
+        self._ready: set[int] = set()
+        self._filled: set[int] = set()
         self._free: defaultdict[int, list[int]] = defaultdict(list)
         self._empty: defaultdict[int, list[int]] = defaultdict(list)
         known = sorted((slot.user - 1, index) for index, slot in enumerate(self._slots))
@@ -99,15 +102,17 @@ class SlotPool:
         index = self._free[size].pop() if self._free[size] else self._another(size)
         if index is None:
             return None
-        if not self._fill(self._slots[index]):
+        slot = self._slots[index]
+        self.is_fresh = False
+        if slot.offset not in self._ready and not self._fill(slot):
             self._empty[size].append(index)
             return None
-        slot = self._slots[index] = self._table.use(index, self._slots[index], seq)
+        slot = self._slots[index] = self._table.use(index, slot, seq)
         self._used.append((seq, index))
         return slot
 
     def _release(self) -> None:
-        low = self._row.low
+        low = self._words[LOW]
         while self._used and self._used[0][0] < low:
             _, index = self._used.popleft()
             self._free[self._slots[index].size].append(index)
@@ -147,6 +152,7 @@ class SlotPool:
         start, length = window_of(slot)
         self.is_fresh = start not in self._filled
         if not self.is_fresh:
+            self._ready.add(slot.offset)
             return True
         more = 0 if start in self._backed else length
         if self.held + more > self._most:
@@ -155,6 +161,7 @@ class SlotPool:
             self.segment.fill(start, length)
         except OSError:
             return False
+        self._ready.add(slot.offset)
         self._filled.add(start)
         self._backed[start] = length
         self.held += more
@@ -171,5 +178,6 @@ class SlotPool:
                 self._empty[size].append(index)
                 with contextlib.suppress(OSError):
                     self.segment.give_back(slot.offset, size)
+                    self._ready.discard(slot.offset)
                     self._filled.discard(slot.offset)
                     self.held -= self._backed.pop(slot.offset, 0)

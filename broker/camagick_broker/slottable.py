@@ -8,6 +8,7 @@ any moment leaves a table that a successor can go on with.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 PAGE_BYTES = 4096
@@ -20,6 +21,7 @@ MOST_SLOTS = 1 << _INDEX_BITS
 _INDEX = MOST_SLOTS - 1
 _WORDS = 4
 TABLE_BYTES = 8 * _WORDS * MOST_SLOTS
+_new = tuple.__new__  # what the constructor of a named tuple does, without its call
 
 
 class Slot(NamedTuple):
@@ -82,7 +84,7 @@ class SlotTable:
         offset, size, now, user = self._words[at : at + _WORDS].tolist()
         if now != generation or not generation:
             raise ValueError("a slot that was used again since, or never was")
-        return Slot(offset, size, now, user)
+        return _new(Slot, (offset, size, now, user))
 
     def add(self, index: int, offset: int, size: int) -> None:
         """Write down a new slot, which nobody uses yet."""
@@ -93,12 +95,14 @@ class SlotTable:
     def use(self, index: int, slot: Slot, seq: int) -> Slot:
         """Write down that an iteration uses a slot from now on; return the slot as it is then."""
         at = _WORDS * index
-        generation = ((slot.generation >> _INDEX_BITS) + 1 << _INDEX_BITS) | index
+        offset, size, generation, _ = slot
+        generation = ((generation >> _INDEX_BITS) + 1 << _INDEX_BITS) | index
         self._words[at + 3] = seq + 1
         self._words[at + 2] = generation
-        return Slot(slot.offset, slot.size, generation, seq + 1)
+        return _new(Slot, (offset, size, generation, seq + 1))
 
 
+@functools.lru_cache(maxsize=256)
 def size_for(size: int) -> int:
     """Return the size of a slot for so many bytes: whole pages, at most a quarter more.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from camagick_broker.admission import Doorman
 from camagick_broker.control import hear
 from camagick_broker.errors import RemoteProtocolError
-from camagick_broker.events import Deliver, ToConsumers
+from camagick_broker.events import SENT, ToConsumers
 from camagick_broker.ledger import Row
 from camagick_broker.links import Links
 from camagick_broker.neighbours import Neighbours, Probe
@@ -34,6 +34,8 @@ _GREET_S = 0.1
 #: How long to wait until the producers know that the actor is done, and how often to repeat it.
 _PARTING_S, _REPEAT_S = 2.0, 0.05
 _REPORT_S, _IDLE_REPORTS = 1.0, 3
+#: Once within so many seconds it is looked what else is due.
+_LOOK_S = 0.005
 #: How long an acknowledgement may wait for others to go with, in the last actor and before it.
 _LAST_S, _PATIENCE_S = 0.003, 0.001
 
@@ -85,7 +87,7 @@ class Station:
         self._refusals = Refusals(wiring.name)
         self._started = self._said_ready = self._going = self._cut = False
         self._asleep = False
-        self._greet_at = self._report_at = self._repeat_at = 0.0
+        self._greet_at = self._look_at = self._report_at = self._repeat_at = 0.0
         self._probe = Probe()
         self._part_at: float | None = None
         self._owes_since: float | None = None
@@ -160,15 +162,27 @@ class Station:
             Wait no longer than to this moment of the monotonic clock; 0 not to wait at all.
         """
         self._asleep = True  # from here on a call rings; what was called before is seen below
-        self._do_calls()
-        self._acknowledge_in_time()
-        self._carry_out()
+        self.let_out()
         readable = self._port.wait(self._pause_ms(until))
         self._asleep = False
         for socket in readable:
             self._read(socket)
-        self._carry_out()
-        self._watch_the_clock()
+        if self._protocol.effects:
+            self._carry_out()
+        if time.monotonic() >= self._look_at:
+            self._watch_the_clock()
+
+    def let_out(self) -> None:
+        """Send what there is to send."""
+        while self._calls:
+            target, arguments = self._calls.popleft()
+            target(*arguments)
+        if self._protocol.owes:
+            self._acknowledge_in_time()
+        else:
+            self._owes_since = None
+        if self._protocol.effects:
+            self._carry_out()
 
     def _may_part(self) -> bool:
         """Tell whether the actor may leave: its producers know that it is done, or are gone."""
@@ -183,16 +197,8 @@ class Station:
             self._carry_out()
         return now > self._part_at
 
-    def _do_calls(self) -> None:
-        while self._calls:
-            target, arguments = self._calls.popleft()
-            target(*arguments)
-
     def _acknowledge_in_time(self) -> None:
         """Tell producers how far everything has ended: not for each iteration, but soon."""
-        if not self._protocol.owes:
-            self._owes_since = None
-            return
         now = time.monotonic()
         if self._owes_since is None:
             self._owes_since = now
@@ -204,17 +210,20 @@ class Station:
         """Return how long to wait for something to arrive."""
         if not until or self._calls or self._cut:
             return 0
+        protocol = self._protocol
         due = self._report_at if self._going else min(self._greet_at, self._report_at)
+        if protocol.out is not None and protocol.out.kept:
+            due = min(due, self._probe.at)
+        due = max(due, self._look_at)
         if self._owes_since is not None:
             due = min(due, self._owes_since + self._patience_s)
-        if self._protocol.over:  # then `is_over` decides
-            due = 0.0 if self._part_at is None or self._protocol.released else self._repeat_at
-        if self._protocol.out is not None and self._protocol.out.kept:
-            due = min(due, self._probe.at)
+        if protocol.over:  # then `is_over` decides
+            due = 0.0 if self._part_at is None or protocol.released else self._repeat_at
         return max(0, int((min(due, until) - time.monotonic()) * 1000) + 1)
 
     def _watch_the_clock(self) -> None:
         now = time.monotonic()
+        self._look_at = now + _LOOK_S
         if not self._going and now > self._greet_at:
             self._greet_at = now + _GREET_S
             if self._links.connected and not self._links.choked:
@@ -245,12 +254,12 @@ class Station:
 
     def _carry_out(self) -> None:
         for effect in self._protocol.take_effects():
-            if isinstance(effect, Deliver):
-                self._deliver(effect.item)
-            else:
-                self._links.send(effect)
-                if self._tap.is_open and isinstance(effect, ToConsumers):
-                    self._tap.offer(effect)
+            if type(effect) not in SENT:
+                self._deliver(effect)
+                continue
+            self._links.send(effect)
+            if self._tap.is_open and isinstance(effect, ToConsumers):
+                self._tap.offer(effect)
         self._links.let_go()
 
     def _note_started(self) -> None:

@@ -86,7 +86,8 @@ class Template:
             self._read_more(found, body, buffers, slots)
         elif len(body) != self._end or buffers:
             raise ValueError(f"{len(body)} bytes and {len(buffers)} buffers, not {self._end} and 0")
-        return Body(self._lineage, _marks(self._context, found), _marks(self._data, found))
+        context = _marks(self._context, found) if self._context else {}
+        return _new(Body, (self._lineage, context, _marks(self._data, found)))
 
     def _read_more(
         self, found: list[Any], body: bytes, buffers: Sequence[Any], slots: SlotReader | None

@@ -37,12 +37,14 @@ class Upstream:
     ----------
     intake
         What has arrived, in order.
+    acknowledged
+        How far everything has ended, as the producers know.
     """
 
     def __init__(self, wiring: Wiring, post: Post, standing: Standing, seq: int) -> None:
         self._post, self._standing = post, standing
         self.intake = Intake(wiring, seq)
-        self._acknowledged = 0
+        self.acknowledged = 0
         few = wiring.lockstep or wiring.consumers or wiring.window < 2 * _TOGETHER
         self._least = 1 if few else _TOGETHER
 
@@ -91,23 +93,18 @@ class Upstream:
         return len(self.intake.released) == len(self.intake.edges)
 
     @property
-    def owed(self) -> int:
-        """How many iterations have ended that the producers do not know of."""
-        return self._standing.low - self._acknowledged
-
-    @property
     def owes_enough(self) -> bool:
         """Whether that is half of what has arrived since they were told, and not too few."""
-        owed = self.owed
+        owed = self._standing.low - self.acknowledged
         if owed < self._least:
             return False
-        under_way = max([edge.expected for edge in self.intake.edges.values()]) - self._acknowledged
+        under_way = max([edge.expected for edge in self.intake.edges.values()]) - self.acknowledged
         return 2 * owed >= under_way
 
     def acknowledge(self) -> None:
         """Tell the producers how far everything has ended."""
         self._standing.note()
-        self._acknowledged = self._standing.low
+        self.acknowledged = self._standing.low
         for producer, edge in self.intake.edges.items():
             self._post.back(producer, Kind.STATE, self._low(edge))
 

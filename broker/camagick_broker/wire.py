@@ -44,6 +44,7 @@ from camagick_broker.errors import LocalProtocolError, RemoteProtocolError
 MAGIC = b"CSPY"
 VERSION = 1
 _START, _REST = struct.Struct("<4sBBH8sIIII"), struct.Struct("<IIQQI")
+_SHARED = struct.Struct("<I")  # with which the rest begins
 PREFIX_BYTES = _START.size + _REST.size
 RUN_BYTES = 8
 #: No frame of a message may be larger, in bytes; ZeroMQ itself refuses what is.
@@ -204,10 +205,10 @@ def unpack_all(
         end = at + length
         if end > size or buffers > MAX_BUFFERS:
             raise _wrong_length(size - at, length, buffers)
-        head = Head(
+        head = _new(Head, (
             kind, its_run, edge, sender, seq, incarnation, attempt, shared, flags, buffers,
             sent_ns,
-        )  # fmt: skip
+        ))  # fmt: skip
         found.append((head, view[at:end]))
     if len(found) > 1 and any(head.buffers for head, _ in found):
         raise RemoteProtocolError("several messages in one frame, and raw buffers behind it")
@@ -241,7 +242,7 @@ def shared_bytes(frame: bytes) -> int:
     frame
         Its first frame, as `pack` returned it.
     """
-    return int.from_bytes(frame[_START.size : _START.size + 4], "little") << 10
+    return int(_SHARED.unpack_from(frame, _START.size)[0]) << 10
 
 
 def _wrong_length(present: int, said: int, buffers: int) -> RemoteProtocolError:
@@ -253,3 +254,4 @@ def _wrong_length(present: int, said: int, buffers: int) -> RemoteProtocolError:
 
 
 _KINDS = {int(kind): kind for kind in Kind}
+_new = tuple.__new__  # what the constructor of a named tuple does, without its call

@@ -23,6 +23,7 @@ class Sockets:
     def __init__(self) -> None:
         self.bell = threading.Event()
         self.turns: list[str] = []
+        self.let_out_by: list[str] = []
         self.busy = threading.Lock()
         self.crowded = False
 
@@ -33,6 +34,13 @@ class Sockets:
         self.turns.append(threading.current_thread().name)
         self.bell.wait(min(until, time.monotonic() + DEADLINE_S) - time.monotonic())
         self.bell.clear()
+        self.busy.release()
+
+    def let_out(self) -> None:
+        if not self.busy.acquire(blocking=False):
+            self.crowded = True
+            return
+        self.let_out_by.append(threading.current_thread().name)
         self.busy.release()
 
     def ring(self) -> None:
@@ -57,7 +65,7 @@ def sockets() -> Sockets:
 
 @pytest.fixture
 def stand_in(sockets: Sockets) -> Iterator[StandIn]:
-    one = StandIn(sockets.turn, sockets.ring)
+    one = StandIn(sockets.turn, sockets.ring, sockets.let_out)
     one.start()
     yield one
     one.stop()
@@ -100,9 +108,24 @@ def test_it_sleeps_while_nothing_happens_and_wakes_when_something_does(
     stand_in.serve(0)
 
 
+def test_what_was_made_is_let_out_but_not_while_the_second_thread_serves(
+    sockets: Sockets, stand_in: StandIn
+) -> None:
+    stand_in.serve(0)
+    stand_in.let_out()
+    assert sockets.let_out_by == ["MainThread"]
+    stand_in.leave()
+    until(lambda: sockets.stood_in > 0 and sockets.busy.locked())
+    stand_in.let_out()
+    assert sockets.let_out_by == ["MainThread"]
+    stand_in.serve(0)
+    stand_in.let_out()
+    assert len(sockets.let_out_by) == 2
+
+
 def test_it_ends_whatever_it_is_at(sockets: Sockets) -> None:
     for served in (False, True):
-        one = StandIn(sockets.turn, sockets.ring)
+        one = StandIn(sockets.turn, sockets.ring, sockets.let_out)
         one.start()
         if served:
             before = sockets.stood_in

@@ -8,7 +8,7 @@ from typing import Any
 
 from camagick_broker.edges import Joined
 from camagick_broker.errors import RemoteProtocolError
-from camagick_broker.events import Deliver, ToConsumers, ToLoop, ToProducer
+from camagick_broker.events import SENT, ToConsumers, ToLoop, ToProducer
 from camagick_broker.journal import Record
 from camagick_broker.ledger import Row
 from camagick_broker.protocol import ActorProtocol, Arrived, Permit, Stop
@@ -188,12 +188,12 @@ class Network:
     def carry_out(self, node: Node) -> None:
         own = node.wiring.number
         for effect in node.protocol.take_effects():
-            if isinstance(effect, Deliver):
-                node.inbox.append(effect.item)
+            if type(effect) not in SENT:
+                node.inbox.append(effect)
                 # Hosts see it at once, also before what was delivered earlier.
-                node.stopping |= isinstance(effect.item, Stop)
-                if isinstance(effect.item, Joined) and not effect.item.ended:
-                    node.outliving.joined = max(node.outliving.joined, effect.item.seq + 1)
+                node.stopping |= isinstance(effect, Stop)
+                if isinstance(effect, Joined) and not effect.ended:
+                    node.outliving.joined = max(node.outliving.joined, effect.seq + 1)
             elif isinstance(effect, ToProducer):
                 self._queue("back", effect.producer, own, [effect.frame])
             elif isinstance(effect, ToLoop):
@@ -337,7 +337,7 @@ class Network:
         assert out is None or out.kept <= wiring.window + 1  # and the end
         assert node.seen == list(range(len(node.seen)))
         for edge in node.protocol.inputs.values():
-            assert len(edge.waiting) + len(edge._early) <= wiring.window + 1
+            assert len(edge.waiting) + len(edge.early) <= wiring.window + 1
         if wiring.lockstep and self.running:
             ended = min(len(self.nodes[one].seen) for one in wiring.terminals)
             assert len(node.seen) <= ended + 1

@@ -138,7 +138,7 @@ class Consumer(RuleBasedStateMachine):
     def in_order_and_once(self):
         assert self.seen == list(range(len(self.seen)))
         assert self.edge.expected == len(self.seen) == self.edge.counters.messages
-        assert len(self.edge._early) < self.window
+        assert len(self.edge.early) < self.window
 
 
 TestProducer = Producer.TestCase
@@ -150,7 +150,7 @@ def test_memory_is_bounded_by_the_window_whatever_seq_is_claimed(seqs):
     edge = InEdge[int](4)
     for seq in seqs:
         edge.receive(seq, seq)
-        assert len(edge._early) < 4
+        assert len(edge.early) < 4
 
 
 @given(st.permutations(range(8)), st.lists(st.integers(0, 7), max_size=8))

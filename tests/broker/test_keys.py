@@ -246,9 +246,9 @@ def test_without_anybody_who_decides_nobody_gets_in(monkeypatch: pytest.MonkeyPa
     # Were the handler of ZAP lost, libzmq would have to refuse everybody.
     bed = Bed()
     door = bed.server._door
-    answers = next(one for one in door._handlers if one.type == zmq.REP)
-    bed.server._poller.unregister(answers)
-    del door._handlers[answers]
+    answers = next(one for one in door.handlers if one.type == zmq.REP)
+    bed.server._poller.forget(answers)
+    del door.handlers[answers]
     answers.close(0)
     bed.connect().send([b"hello"])
     bed.refused()

@@ -29,7 +29,7 @@ def bytes_of(parts: list[object]) -> list[bytes]:
 
 def test_what_is_written_is_read(journal: Journal) -> None:
     big = np.arange(100_000, dtype=np.int16)
-    journal.write(7, [b"head", big, b""], [b"state"])
+    journal.write(7, [b"head", big.view(np.uint8), b""], [b"state"])
     record = journal.read(7)
     assert bytes_of(record.frames) == [b"head", big.tobytes(), b""]
     assert bytes_of(record.remembered) == [b"state"]

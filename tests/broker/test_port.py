@@ -85,7 +85,7 @@ def test_a_bell_before_the_wait_is_not_lost_and_rings_once(ports):
     waiter.start()
     waiter.join(DEADLINE_S)
     assert not waiter.is_alive()
-    assert port._poller.poll(0) == []
+    assert port._poller.wait(0) == []
 
 
 def test_ringing_and_closing_may_come_too_late_and_twice():

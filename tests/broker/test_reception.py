@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
 
+from camagick_broker.edges import Joined
 from camagick_broker.errors import RemoteProtocolError
-from camagick_broker.events import Deliver
 from camagick_broker.protocol import ActorProtocol
 from camagick_broker.reception import Reception
 from camagick_broker.wire import Head, Kind, pack
@@ -54,9 +53,7 @@ def test_messages_that_share_a_frame_arrive_one_by_one() -> None:
     with pytest.raises(RemoteProtocolError):  # nothing of it arrives
         take([Part(frames[3] + frames[4][:-1])])
     take([Part(b"".join(frames[2:6]))])  # the first of them is a duplicate
-    items: list[Any] = [
-        effect.item for effect in protocol.take_effects() if isinstance(effect, Deliver)
-    ]
+    items = [effect for effect in protocol.take_effects() if isinstance(effect, Joined)]
     assert [item.messages[0].body.data["tag"].value for item in items] == list(range(6))
     assert (counters.messages, counters.refused, counters.duplicates) == (6, 1, 1)
     assert counters.bytes == sum(map(len, frames)) + len(frames[2])

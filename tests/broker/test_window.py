@@ -14,7 +14,7 @@ from camagick_broker.pace import FEWEST, Pace
 from camagick_broker.post import Post
 from camagick_broker.sizes import LEAST, MOST, Sizes, fitting, size_of
 from camagick_broker.starter import Starter
-from camagick_broker.wire import Kind
+from camagick_broker.wire import PREFIX_BYTES, Kind
 from camagick_broker.wiring import Wiring
 from tests.broker import test_protocol, test_restart
 from tests.broker.test_protocol import build, finished, pipes
@@ -37,9 +37,9 @@ def test_what_fits(largest: int, most: int, window: int) -> None:
 def test_sizes_look_back_no_farther_than_they_should() -> None:
     known = Sizes(3)
     assert known.largest == 0
-    known.made(size_of([bytes(10), memoryview(bytes(80)).cast("d")]))
+    known.made(size_of([bytes(PREFIX_BYTES), memoryview(bytes(80))]))
     known.heard(2, 50)
-    assert known.largest == 90
+    assert known.largest == PREFIX_BYTES + 80
     for _ in range(6):
         known.made(1)
     assert known.largest == 50

@@ -195,6 +195,17 @@ def test_without_keys_only_if_that_is_said_aloud(hosts: str) -> None:
     assert "whoever reaches these hosts can read this run, and write" in warning
 
 
+def test_large_arrays_are_the_same_with_keys_and_without(hosts: str) -> None:
+    pipes = "{ [ --rename {}_v @b ] [ @b --npfun max ] } --npfun sum @a --to-summary"
+    words = shlex.split(f"--from-scratch counter x=65536 @a {pipes}")
+    line = ("-hosts", hosts, "-count", "60", *words)
+    one, other = caspy(*line), caspy("-insecure", *line)
+    assert (one.returncode, other.returncode) == (0, 0)
+    assert one.stdout.count("\n") == 120
+    assert len(set(one.stdout.splitlines())) == 120
+    assert one.stdout == other.stdout
+
+
 def test_actors_keep_to_the_cores_they_are_given(tmp_path: Path) -> None:
     path = tmp_path / "hosts.toml"
     path.write_text(TWO.replace("[hosts.b]", "cores = 1\n[hosts.b]"))

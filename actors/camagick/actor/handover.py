@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from camagick.actor.messages import Writer
 from camagick.actor.share import passed
-from camagick.processor import Result, conclude
+from camagick.processor import Result, checked, conclude
 from camagick_broker.arrays import SLOT_BYTES
 from camagick_broker.encoder import Encoder
 from camagick_broker.ledger import BEGUN, MADE
@@ -36,8 +36,6 @@ class HandOver:
     ----------
     assignment
         The actor's work.
-    call
-        Tells the station something.
 
     Attributes
     ----------
@@ -47,13 +45,17 @@ class HandOver:
         Large arrays, which lie in shared memory; None where there is none.
     busy_s
         How long the processor has worked.
+    frames
+        The message that was sent last.
+    tell
+        Tells the station something; there is none yet when this is made.
     """
 
-    def __init__(self, assignment: Assignment, call: Callable[..., None]) -> None:
+    def __init__(self, assignment: Assignment) -> None:
         node, wiring = assignment.node, assignment.wiring
         self._node, self._wiring = node, wiring
         self._journal = assignment.journal
-        self._call = call
+        self.tell: Callable[..., None] = _nobody
         self.row = assignment.ledger[wiring.number]
         self.shared = _shared(assignment, self.row)
         if self.shared is not None:
@@ -75,6 +77,7 @@ class HandOver:
         self._sends = bool(wiring.consumers)
         self._words = self.row.words  # of the two that change with each iteration
         self.busy_s = 0.0
+        self.frames: list[Any] = []
 
     @property
     def slots(self) -> SlotReader | None:
@@ -113,8 +116,11 @@ class HandOver:
             The context's entries from before the call.
         """
         self.busy_s += time.perf_counter() - self._began
-        result = conclude(self._node, made, given.data, given.context, before)
         frames: list[Any] = []
+        if self._sends or self._node.role == "source":
+            result = conclude(self._node, made, given.data, given.context, before)
+        else:
+            checked(self._node, made)
         if self._sends:
             lineage = {**given.lineage, **self._lineage} if self._lineage else given.lineage
             frames = self._write(seq, result, given.context, lineage)
@@ -122,10 +128,12 @@ class HandOver:
             written = frames
             if self._lay is not None and frames:
                 frames, written = self._lay(frames)
-            self._journal.write(seq, written, self._remembered())
+            remembered = self._remembered() if self._node.memory else ()
+            self._journal.write(seq, written, remembered)
         self._words[MADE] = seq + 1  # the record is complete
         self._uncommitted += 1
-        self._call("sent", seq, frames)
+        self.frames = frames
+        self.tell("sent", seq, frames)
 
     def nothing(self, seq: int, given: Given) -> None:
         """Send on an iteration without the processor's part in it."""
@@ -137,7 +145,7 @@ class HandOver:
     def passed(self, seq: int) -> None:
         """Send on that an iteration is another worker's; there is no journal, being repeatable."""
         self._words[MADE] = seq + 1
-        self._call("sent", seq, passed(self._wiring, seq) if self._sends else [])
+        self.tell("sent", seq, passed(self._wiring, seq) if self._sends else [])
 
     def is_due(self, *, idle: bool) -> bool:
         """Tell whether it is time to commit; `idle` says that nothing else is to do."""
@@ -167,7 +175,7 @@ class HandOver:
         self._node.commit()
         self._commit_s = time.perf_counter() - began
         self._uncommitted = 0
-        self._call("committed", self.row.made)
+        self.tell("committed", self.row.made)
 
     def recall(self, seq: int) -> None:
         """Tell the processor, which has been started, what its predecessor knew before `seq`."""
@@ -179,12 +187,14 @@ class HandOver:
         self._node.recall([{tag: mark.value for tag, mark in body.data.items()} for body in bodies])
 
     def _remembered(self) -> list[Any]:
-        if not self._node.memory:
-            return []
         known = self._node.remember() or {}
         entries = [[tag, 0, None, None, value] for tag, value in known.items()]
         body, buffers = self._encode({}, [], entries)
         return [body, *buffers]
+
+
+def _nobody(*_: Any) -> None:
+    raise RuntimeError("there is no station to tell")
 
 
 def _shared(assignment: Assignment, row: Row) -> SharedArrays | None:

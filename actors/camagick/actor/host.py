@@ -21,8 +21,6 @@ from camagick_broker.station import Station
 from camagick_broker.wiring import LIVES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from camagick.actor.assignment import Assignment
     from camagick_broker.edges import Joined
     from camagick_broker.protocol import Permit
@@ -62,7 +60,7 @@ class Host:
         node, wiring = assignment.node, assignment.wiring
         self.node, self.wiring = node, wiring
         self._assignment = assignment
-        self.hand_over = HandOver(assignment, self._tell)
+        self.hand_over = HandOver(assignment)
         row = self.hand_over.row
         self.failures = Failures(assignment, row)
         self.resume = take_over(wiring, row, assignment.journal, self.hand_over.noted_in)
@@ -79,9 +77,7 @@ class Host:
             wiring, self.deliver, self._figures, assignment.ledger, self.resume,
             self.hand_over.slots,
         )  # fmt: skip
-
-    def _tell(self, name: str, *arguments: Any) -> None:
-        self.station.call(name, *arguments)
+        self.hand_over.tell = self.station.call
 
     def deliver(self, item: Joined | Permit | Stop) -> None:
         """Take what the station has for the processor, in whichever thread serves the sockets."""
@@ -104,17 +100,21 @@ class Host:
         self.station.cut()
         self.deliver(Stop())
 
-    def serve(self, work: Callable[[], None]) -> None:
-        """Let the station do some work; an actor without its sockets ends, and says so."""
+    def serve_to_the_end(self) -> None:
+        """Let the station work until nothing is left to do."""
         try:
-            work()
-        except Exception as error:
-            log.error('msg="the sockets failed: %s" actor=%s', error, self.wiring.name)  # noqa: TRY400
-            log.debug("details", exc_info=error)
-            self.stopping = True
-            self.failures.exit_code = SOCKETS_FAILED
-            self.station.cut()
-            self.deliver(Stop())
+            self.station.run()
+        except Exception as error:  # noqa: BLE001 - nothing works without the sockets
+            self.lose_sockets(error)
+
+    def lose_sockets(self, error: Exception) -> None:
+        """End, and say why: the station has failed."""
+        log.error('msg="the sockets failed: %s" actor=%s', error, self.wiring.name)
+        log.debug("details", exc_info=error)
+        self.stopping = True
+        self.failures.exit_code = SOCKETS_FAILED
+        self.station.cut()
+        self.deliver(Stop())
 
     def read(self, joined: Joined | None) -> Given:
         """Return what an iteration brings; empty for a head."""

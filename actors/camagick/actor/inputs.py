@@ -34,6 +34,7 @@ class Branch(NamedTuple):
 
 
 Tree = int | Shared | tuple[Branch, ...]
+_new = tuple.__new__  # what the constructor of a named tuple does, without its call
 
 
 class Given(NamedTuple):
@@ -46,7 +47,9 @@ class Given(NamedTuple):
     @classmethod
     def nothing(cls) -> Given:
         """Return an iteration that brings nothing."""
-        return cls(Data(), Data(), {})
+        data, context = Data.__new__(Data), Data.__new__(Data)
+        data.marks, context.marks = {}, {}
+        return _new(cls, (data, context, {}))
 
 
 class Torn(CamagickError):
@@ -113,7 +116,7 @@ class Inputs:
         """
         messages = joined.messages
         if isinstance(self._tree, int):
-            return Given(*read(messages[0]))
+            return _new(Given, read(messages[0]))
         if isinstance(self._tree, Shared):
             return Given(*read(messages[self._producers.index(self._tree.of(joined.seq))]))
         known = {number: read(message) for number, message in self._counting(joined)}

@@ -54,7 +54,8 @@ class Writer:
         LocalProtocolError
             For a value that cannot travel.
         """
-        body, buffers = self._encode(lineage, _entries(context), _entries(data))
+        known = _entries(context) if context else ()
+        body, buffers = self._encode(lineage, known, _entries(data))
         if self._copies:
             buffers = [np.array(buffer) for buffer in buffers]
         start = self._start

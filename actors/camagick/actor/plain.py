@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from camagick.actor.host import NOT_STARTED, Host
+from camagick.actor.inputs import Given
 from camagick.actor.standin import StandIn
 from camagick_broker.edges import Joined
 from camagick_broker.protocol import Permit, Stop
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 #: What was made leaves when there is nothing else to do, and after so many iterations or seconds.
 _BATCH = 64
 _HURRY_S = 0.002
+#: Arrays from here on leave at once for another host, where nothing is encrypted.
+_LARGE_BYTES = 1 << 18
 
 
 class PlainHost(Host):
@@ -29,7 +33,9 @@ class PlainHost(Host):
         self._taken = 0
         self._served_at = 0.0
         super().__init__(assignment)
-        self._stand_in = StandIn(self._turn, self.station.ring)
+        self._stand_in = StandIn(self._turn, self.station.ring, self._let_out)
+        network = self.wiring.network
+        self._makes_way = network is not None and network.keys is None
 
     def deliver(self, item: Any) -> None:
         if isinstance(item, Stop):
@@ -40,7 +46,7 @@ class PlainHost(Host):
         """Host the processor from its start to its end; return the exit code."""
         self.settle_in()
         self._stand_in.start()
-        self._serve(0)
+        self._stand_in.serve(0)
         self._stand_in.leave()
         try:
             # Most never wait in there; an event loop for those that do costs little, once.
@@ -55,7 +61,7 @@ class PlainHost(Host):
             if ended_at is None:
                 ended_at = self._lead() if self.wiring.is_head else self._follow()
             self.say_ended(ended_at)
-        self._serve(0)
+        self._stand_in.serve(0)
         self._stand_in.leave()
         try:
             asyncio.run(self.node.shutdown())
@@ -63,7 +69,7 @@ class PlainHost(Host):
             self.failures.fatal(error)
         self.station.call("closed")
         self._stand_in.stop()
-        self.serve(self.station.run)
+        self.serve_to_the_end()
         return self.failures.exit_code
 
     def _lead(self) -> int:
@@ -91,14 +97,15 @@ class PlainHost(Host):
         """Commit, if it is time to; tell whether all is well."""
         due = time.monotonic() + self.hand_over.patience_s
         while not self._inbox and time.monotonic() < due:
-            self._serve(due)
+            self._stand_in.serve(due)
         self._stand_in.leave()
         return self.settle(idle=not self._inbox)
 
     def _permitted(self, seq: int) -> bool:
         """Wait until a head may start an iteration; False when it never may."""
         try:
-            self._wait_until_due()
+            if self.node.due() > 0:
+                self._wait_until_due()
         except Exception as error:  # noqa: BLE001 - any failure of a processor ends the run
             self.failures.fatal(error, seq)
             return False
@@ -113,7 +120,7 @@ class PlainHost(Host):
         if self.is_exceptional and self.excepts(seq, joined):
             return True
         try:
-            given = self.read(joined)
+            given = Given.nothing() if joined is None else self.read(joined)
             if joined is not None and self.waits:
                 self._wait_until_due()
                 if self.stopping:
@@ -122,16 +129,30 @@ class PlainHost(Host):
             self.hand_over.begin(seq)
             made = self.node.process(given.data, given.context)
             self.hand_over(seq, made, given, before)
+            if self._makes_way:
+                self._make_way(joined)
         except Exception as error:  # noqa: BLE001 - the user says what any failure leads to
             return self.go_on_after(error, seq, joined)
         return True
+
+    def _make_way(self, joined: Joined | None) -> None:
+        """Let ZeroMQ's thread go on with large arrays at once, should it wait for this very core.
+
+        It does little with each, where nothing is encrypted: while it waits for its turn, which
+        may take milliseconds, the array leaves the cache, and the next host has nothing to do.
+        """
+        messages = joined.messages if joined is not None else ()
+        came = [buffer for message in messages for buffer in message.buffers]
+        if any(len(buffer) >= _LARGE_BYTES for buffer in (*self.hand_over.frames[1:], *came)):
+            self._stand_in.let_out()
+            os.sched_yield()
 
     def _wait_until_due(self) -> None:
         wait = self.node.due()
         if wait > 0:
             due = time.monotonic() + wait
             while not self.stopping and time.monotonic() < due:
-                self._serve(due)
+                self._stand_in.serve(due)
             self._stand_in.leave()
 
     def _next(self) -> Any:
@@ -148,14 +169,21 @@ class PlainHost(Host):
     def _refill(self) -> None:
         """Let out what was made, and wait until there is something to do."""
         if self._inbox:
-            self._serve(0)
+            self._stand_in.serve(0)
         while not self._inbox:
-            self._serve(math.inf)
+            self._stand_in.serve(math.inf)
         self._stand_in.leave()
 
-    def _serve(self, until: float) -> None:
-        self._stand_in.serve(until)
-        self._taken, self._served_at = 0, time.monotonic()
-
     def _turn(self, until: float) -> None:
-        self.serve(lambda: self.station.turn(until))
+        self._taken = 0
+        try:
+            self.station.turn(until)
+        except Exception as error:  # noqa: BLE001 - nothing works without the sockets
+            self.lose_sockets(error)
+        self._served_at = time.monotonic()
+
+    def _let_out(self) -> None:
+        try:
+            self.station.let_out()
+        except Exception as error:  # noqa: BLE001 - see above
+            self.lose_sockets(error)

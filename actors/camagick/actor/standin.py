@@ -27,14 +27,17 @@ class StandIn:
     Parameters
     ----------
     turn
-        Serves the sockets until a moment of the monotonic clock, or shorter; never called by both
-        threads at a time.
+        Serves the sockets until a moment of the monotonic clock, or shorter.
     ring
         Makes `turn` return soon.
+    let_out
+        Sends what was made; neither this nor `turn` is called while another thread is in one.
     """
 
-    def __init__(self, turn: Callable[[float], None], ring: Callable[[], None]) -> None:
-        self._turn, self._ring = turn, ring
+    def __init__(
+        self, turn: Callable[[float], None], ring: Callable[[], None], let_out: Callable[[], None]
+    ) -> None:
+        self._turn, self._ring, self._let_out = turn, ring, let_out
         self._serving = threading.Lock()
         self._turns = 0
         self._present = False  # the first thread is at the sockets
@@ -59,6 +62,14 @@ class StandIn:
         finally:
             self._serving.release()
             self._present = False
+
+    def let_out(self) -> None:
+        """Send what was made, as the first thread; not if the second one is just at it."""
+        if self._serving.acquire(blocking=False):
+            try:
+                self._let_out()
+            finally:
+                self._serving.release()
 
     def leave(self) -> None:
         """Note that the first thread computes now; must be called before it does."""

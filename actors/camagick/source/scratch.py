@@ -149,21 +149,26 @@ class Processor(ProcessorBase):
             return lambda: {
                 tag: np.array(value) if tag in scalars else value for tag in self._shapes
             }
-        # Who receives an array may keep it, so everybody gets one of his own.
-        curves = [(tag, self._curve(shape)) for tag, shape in shapes]
-        return lambda: {tag: self._filled(curve) for tag, curve in curves}
+        # One number is filled in faster than an array of it is copied.
+        contents = [(tag, shape, self._content(shape)) for tag, shape in shapes]
+        empty = self.empty
 
-    def _filled(self, content: Any) -> Any:
-        made = self.empty(content.shape)
-        made[...] = content
-        return made
+        def make() -> dict[str, Any]:
+            made = {}
+            for tag, shape, content in contents:  # who receives an array may keep it
+                made[tag] = empty(shape)
+                made[tag][...] = content
+            return made
 
-    def _curve(self, shape: Shape) -> Any:
+        return make
+
+    def _content(self, shape: Shape) -> Any:
+        """Return what an array is filled with: a number, or a curve."""
         options = self._options
         if self.method == "zeros":
-            return np.zeros(shape)
+            return 0.0
         if self.method == "ones":
-            return np.full(shape, float(options["factor"]))
+            return float(options["factor"])
         count = math.prod(shape)
         if self.method == "linspace":
             x = np.linspace(
