@@ -273,7 +273,12 @@ def _host_at(handle: int) -> str:
     except OSError:
         return ""
     try:
-        with sockets.socket(fileno=copy) as socket:
+        socket = sockets.socket(fileno=copy)
+    except OSError:  # its number is that of something else by now
+        os.close(copy)
+        return ""
+    try:
+        with socket:
             host = socket.getpeername()[0]
     except (OSError, IndexError):
         return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import zmq
 
 from camagick_broker import keys
 from camagick_broker.admission import NO_KEY, Callers, Doorman, pid_of
+from camagick_broker.door import _host_at
 from camagick_broker.endpoints import candidates, host_of, stays_here
 from camagick_broker.errors import AddressError, LocalProtocolError
 from camagick_broker.keys import Key, Keys, Lock, checked, fresh, key_id
@@ -122,6 +124,13 @@ def test_who_expects_another_server_does_not_talk_to_this_one(bed, caplog):
     until(lambda: bed.turn() or bed.peers[0].refused_by, "the peer to see it")
     assert lines(caplog, "wrong handshake", "127.0.0.1") == 1
     assert lines(caplog, f"refused by {bed.endpoint}", "another key than expected") == 1
+
+
+def test_a_number_that_is_no_connection_any_more_leaves_nothing_open(nothing_left: None) -> None:
+    other = os.eventfd(0)
+    assert _host_at(other) == ""
+    os.close(other)
+    assert _host_at(other) == ""
 
 
 @pytest.mark.parametrize("kind", [zmq.PUSH, zmq.DEALER], ids=["push", "dealer"])
