@@ -12,6 +12,7 @@ import pytest
 from tests.buses import Run, card_of, caspy, clear, wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from camagick_broker.running import Card
@@ -54,6 +55,16 @@ def grows(path: Path, by: int) -> None:
     """Wait until so many more iterations have been written."""
     aim = len(numbers(path)) + by
     wait_for(lambda: len(numbers(path)) >= aim, f"{by} more iterations in {path.name}")
+
+
+def end_together(run: Run, folder: Path, taps: Mapping[str, Run]) -> None:
+    """Interrupt a run when each tap has written 10 rows more to its file; all have to end well."""
+    for name in taps:
+        grows(folder / name, 10)
+    run.interrupt()
+    everybody = [*taps.values(), run]
+    ends = [one.wait() for one in everybody]
+    assert ends == [0] * len(everybody), "\n".join(one.log for one in everybody)
 
 
 def assert_whole(path: Path) -> None:
@@ -162,11 +173,7 @@ def test_several_listeners_each_at_its_own_rate(tmp_path: Path) -> None:
             listening(tmp_path / "some", "1", "rate=20") as two,
             listening(tmp_path / "pipe", "2", "rate=all") as three,
         ):
-            for name in ("all", "some", "pipe"):
-                grows(tmp_path / name, 10)
-            run.interrupt()
-            ends = [one.wait(), two.wait(), three.wait(), run.wait()]
-            assert ends == [0] * 4, "\n".join([one.log, two.log, three.log, run.log])
+            end_together(run, tmp_path, {"all": one, "some": two, "pipe": three})
             assert counts(one.log)["skipped"] == 0
             assert counts(two.log)["skipped"] > 0
     for name in ("all", "some", "pipe"):

@@ -14,7 +14,7 @@ from camagick_broker.address import runtime_dir
 from camagick_broker.inquiry import Inquiry
 from tests.buses import Run, card_of, wait_for
 from tests.launch.test_agents import TWO, processes
-from tests.test_taps import assert_whole, counts, grows, is_tapped, listening, numbers
+from tests.test_taps import assert_whole, counts, end_together, grows, is_tapped, listening, numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,11 +117,7 @@ def test_several_listeners_each_at_its_own_rate(hosts: str, tmp_path: Path) -> N
             listening(tmp_path / "some", "1", "rate=20") as two,
             listening(tmp_path / "here", "rename", "rate=all") as three,
         ):
-            for name in ("all", "some", "here"):
-                grows(tmp_path / name, 10)
-            run.interrupt()
-            ends = [one.wait(), two.wait(), three.wait(), run.wait()]
-            assert ends == [0] * 4, "\n".join([one.log, two.log, three.log, run.log])
+            end_together(run, tmp_path, {"all": one, "some": two, "here": three})
             made = len(numbers(tmp_path / "run"))
             for tap, name in ((one, "all"), (two, "some"), (three, "here")):
                 said, seen = counts(tap.log), numbers(tmp_path / name)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from camagick_broker.construct import new_tuple
 from camagick_broker.mark import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["NEW", "Data", "Mark", "adopt"]
-
-# What constructors do, without their calls: these objects are made for each iteration.
-_new_dict, _new_tuple = dict.__new__, tuple.__new__
 
 
 class Data(dict[str, Any]):
@@ -41,7 +39,7 @@ class Data(dict[str, Any]):
     @classmethod
     def of_marks(cls, marks: dict[str, Mark]) -> Self:
         """Return the values that `marks` speak of; `marks` belong to it from then on."""
-        data = _new_dict(cls)
+        data = cls.__new__(cls)
         for tag, (_, _, _, value) in marks.items():
             data[tag] = value
         data.marks = marks
@@ -127,11 +125,8 @@ def adopt(
         mark = known.get(tag)
         if mark is None or mark.value is not value:
             old = given.marks.get(tag) if keep_attributes else None
-            mark = _new_tuple(Mark, (maker, tag, {} if old is None else old.attributes, value))
+            mark = new_tuple(Mark, (maker, tag, {} if old is None else old.attributes, value))
         elif mark.maker == NEW:
             mark = mark._replace(maker=maker)
         marks[tag] = mark
-    result = _new_dict(Data)
-    result.update(made)
-    result.marks = marks
-    return result
+    return Data.of_marks(marks)

@@ -132,13 +132,10 @@ class Door:
 
         self._monitor(socket, hear, zmq.EVENT_HANDSHAKE_SUCCEEDED | _FAILED)
 
-    @property
-    def has_plans(self) -> bool:
-        """Whether something is to be connected again, see `patience_ms`."""
-        return bool(self._again)
-
     def patience_ms(self, timeout_ms: int) -> int:
         """Return how long to wait at most; first connect again what is due."""
+        if not self._again:
+            return timeout_ms
         now = time.monotonic()
         due = [one for one in self._again if one[0] <= now]
         self._again = [one for one in self._again if one[0] > now]

@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from camagick_broker.construct import new_tuple
 from camagick_broker.errors import LocalProtocolError
 from camagick_broker.resume import Resume
 
@@ -23,7 +24,6 @@ Message = TypeVar("Message")
 
 #: Beyond every iteration.
 _NEVER = 1 << 63
-_new = tuple.__new__  # what the constructor of a named tuple does, without its call
 
 
 class OutEdge(Generic[Message]):
@@ -247,7 +247,7 @@ class Join(Generic[Message]):
                 return None
             message = self._only.popleft()
             self.seq += 1
-            return _new(Joined, (self.seq - 1, [message], is_end(message)))
+            return new_tuple(Joined, (self.seq - 1, [message], is_end(message)))
         found = [edge.waiting for edge in self.edges if edge.waiting]
         if len(found) < len(self.edges) and not any(is_end(waiting[0]) for waiting in found):
             return None

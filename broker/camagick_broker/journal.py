@@ -99,7 +99,7 @@ class Journal:
         table = _table(len(parts)).pack(*lengths)
         size = sum(lengths) + len(table)
         head = _HEAD.pack(seq, len(frames), len(remembered), size)
-        places = self._places if self._places is not None else self._known()
+        places = self._known()
         slot = self._place_for(seq, places)
         at = slot * _SMALL_BYTES
         if _HEAD.size + size <= _SMALL_BYTES:

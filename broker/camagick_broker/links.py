@@ -214,13 +214,11 @@ class Links:
         if consumer is None:
             self.messages += 1
             self.bytes += size
+        if consumer != self._pile_for or self._pile_bytes + size > _PILE_BYTES or len(frames) > 1:
+            self.let_go()
         if len(frames) > 1:
-            if self._pile:
-                self.let_go()
             self._emit(frames, consumer)
             return
-        if consumer != self._pile_for or self._pile_bytes + size > _PILE_BYTES:
-            self.let_go()
         self._pile.append(frames[0])
         self._pile_bytes += size
         self._pile_for = consumer

@@ -1,9 +1,9 @@
 """Waits for many sockets at the price of one.
 
 `zmq_poll` asks each socket for its state before and after it waits, by a system call each: for the
-ten sockets of an actor on a network that takes longer than everything else that is done with a
-message. Here a socket is asked only when the descriptor behind it (`zmq.FD`) says that something
-has changed, or when it may have changed unseen.
+ten sockets of an actor on a network, that is a tenth of all that Python does with a message. Here a
+socket is asked only when the descriptor behind it (`zmq.FD`) says that something has changed, or
+when it may have changed unseen.
 
 The descriptor is signalled by what arrives for the socket from ZeroMQ's own thread, until the
 socket takes notice; sending and receiving take notice, too. So a socket that was sent to, or of

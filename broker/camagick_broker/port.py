@@ -154,9 +154,7 @@ class Port:
         for outlet in self._outlets:
             if outlet.waiting:
                 self._poller.watch(outlet.socket, reads=outlet.reads, writes=True)
-        if self._door.has_plans:
-            timeout_ms = self._door.patience_ms(timeout_ms)
-        readable = self._poller.wait(timeout_ms)
+        readable = self._poller.wait(self._door.patience_ms(timeout_ms))
         for outlet in self._outlets:
             if outlet.waiting:
                 outlet.flush()

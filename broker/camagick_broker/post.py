@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from camagick_broker.construct import new_tuple
 from camagick_broker.events import Anew, ToConsumers, ToLoop, ToProducer
 from camagick_broker.sizes import Sizes, size_of
 from camagick_broker.wire import Head, Kind, pack
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from camagick_broker.wiring import Wiring
-
-_new = tuple.__new__  # what the constructor of a named tuple does, without its call
 
 
 class Post:
@@ -43,7 +42,7 @@ class Post:
 
     def on(self, frames: list[Any], size: int) -> None:
         """Send a message of so many bytes to all consumers."""
-        self.effects.append(_new(ToConsumers, (frames, size, None)))
+        self.effects.append(new_tuple(ToConsumers, (frames, size, None)))
 
     def anew(self, consumer: int) -> None:
         """Forget what waits for a predecessor of this consumer."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from camagick_broker.construct import new_tuple
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.events import Arrived
 from camagick_broker.reader import decode
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from camagick_broker.reader import SlotReader
 
 _LONGEST_DELAY_S = 3600.0
-_new = tuple.__new__  # what the constructor of a named tuple does, without its call
 
 
 def take_apart(parts: list[Any], run: bytes) -> tuple[Head, Any, list[Any]]:
@@ -111,7 +111,7 @@ class Reception:
             if head.flags & SQUEEZED:
                 buffers = restored(buffers)
             body = decode(packed, buffers, self._slots)  # what cannot be read has not arrived
-        return _new(Arrived, (head, body, buffers))
+        return new_tuple(Arrived, (head, body, buffers))
 
     def _count(self, arrived: Sequence[Arrived], size: int) -> None:
         head, counters = arrived[-1].head, self._edge.counters

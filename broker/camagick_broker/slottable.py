@@ -11,6 +11,8 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
+from camagick_broker.construct import new_tuple
+
 PAGE_BYTES = 4096
 #: Small slots of one size share a part of the segment of this size, in bytes.
 WINDOW_BYTES = 1 << 18
@@ -21,7 +23,6 @@ MOST_SLOTS = 1 << _INDEX_BITS
 _INDEX = MOST_SLOTS - 1
 _WORDS = 4
 TABLE_BYTES = 8 * _WORDS * MOST_SLOTS
-_new = tuple.__new__  # what the constructor of a named tuple does, without its call
 
 
 class Slot(NamedTuple):
@@ -84,7 +85,7 @@ class SlotTable:
         offset, size, now, user = self._words[at : at + _WORDS].tolist()
         if now != generation or not generation:
             raise ValueError("a slot that was used again since, or never was")
-        return _new(Slot, (offset, size, now, user))
+        return new_tuple(Slot, (offset, size, now, user))
 
     def add(self, index: int, offset: int, size: int) -> None:
         """Write down a new slot, which nobody uses yet."""
@@ -99,7 +100,7 @@ class SlotTable:
         generation = ((generation >> _INDEX_BITS) + 1 << _INDEX_BITS) | index
         self._words[at + 3] = seq + 1
         self._words[at + 2] = generation
-        return _new(Slot, (offset, size, generation, seq + 1))
+        return new_tuple(Slot, (offset, size, generation, seq + 1))
 
 
 @functools.lru_cache(maxsize=256)

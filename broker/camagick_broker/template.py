@@ -8,6 +8,7 @@ import msgpack
 import numpy as np
 
 from camagick_broker.arrays import check_text, checked_view
+from camagick_broker.construct import new_tuple
 from camagick_broker.forms import LENGTH, numbers, padding
 from camagick_broker.holes import Holes
 from camagick_broker.loose import LooseReader, SlotReader
@@ -87,7 +88,7 @@ class Template:
         elif len(body) != self._end or buffers:
             raise ValueError(f"{len(body)} bytes and {len(buffers)} buffers, not {self._end} and 0")
         context = _marks(self._context, found) if self._context else {}
-        return _new(Body, (self._lineage, context, _marks(self._data, found)))
+        return new_tuple(Body, (self._lineage, context, _marks(self._data, found)))
 
     def _read_more(
         self, found: list[Any], body: bytes, buffers: Sequence[Any], slots: SlotReader | None
@@ -157,9 +158,8 @@ def _marks(rows: Sequence[_Row], found: list[Any]) -> dict[str, Mark]:
         attributes = known.copy()
         for name, place in holes:
             attributes[name] = found[place]
-        marks[tag] = _new(Mark, (maker, origin, attributes, found[at]))
+        marks[tag] = new_tuple(Mark, (maker, origin, attributes, found[at]))
     return marks
 
 
-_new = tuple.__new__  # what the constructor of a named tuple does, without its call
 _ENTRY = "an entry is not [tag, maker, origin, form, attributes]"

@@ -39,6 +39,7 @@ import functools
 import struct
 from typing import Any, NamedTuple
 
+from camagick_broker.construct import new_tuple
 from camagick_broker.errors import LocalProtocolError, RemoteProtocolError
 
 MAGIC = b"CSPY"
@@ -205,7 +206,7 @@ def unpack_all(
         end = at + length
         if end > size or buffers > MAX_BUFFERS:
             raise _wrong_length(size - at, length, buffers)
-        head = _new(Head, (
+        head = new_tuple(Head, (
             kind, its_run, edge, sender, seq, incarnation, attempt, shared, flags, buffers,
             sent_ns,
         ))  # fmt: skip
@@ -254,4 +255,3 @@ def _wrong_length(present: int, said: int, buffers: int) -> RemoteProtocolError:
 
 
 _KINDS = {int(kind): kind for kind in Kind}
-_new = tuple.__new__  # what the constructor of a named tuple does, without its call

@@ -9,6 +9,7 @@ from camagick.actor.share import Shared
 from camagick.data import Data
 from camagick.errors import CamagickError
 from camagick.merge import Merger, Part
+from camagick_broker.construct import new_tuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -34,7 +35,6 @@ class Branch(NamedTuple):
 
 
 Tree = int | Shared | tuple[Branch, ...]
-_new = tuple.__new__  # what the constructor of a named tuple does, without its call
 
 
 class Given(NamedTuple):
@@ -47,9 +47,7 @@ class Given(NamedTuple):
     @classmethod
     def nothing(cls) -> Given:
         """Return an iteration that brings nothing."""
-        data, context = Data.__new__(Data), Data.__new__(Data)
-        data.marks, context.marks = {}, {}
-        return _new(cls, (data, context, {}))
+        return cls(Data.of_marks({}), Data.of_marks({}), {})
 
 
 class Torn(CamagickError):
@@ -116,7 +114,7 @@ class Inputs:
         """
         messages = joined.messages
         if isinstance(self._tree, int):
-            return _new(Given, read(messages[0]))
+            return new_tuple(Given, read(messages[0]))
         if isinstance(self._tree, Shared):
             return Given(*read(messages[self._producers.index(self._tree.of(joined.seq))]))
         known = {number: read(message) for number, message in self._counting(joined)}

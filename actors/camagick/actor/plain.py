@@ -10,7 +10,6 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from camagick.actor.host import NOT_STARTED, Host
-from camagick.actor.inputs import Given
 from camagick.actor.standin import StandIn
 from camagick_broker.edges import Joined
 from camagick_broker.protocol import Permit, Stop
@@ -104,8 +103,7 @@ class PlainHost(Host):
     def _permitted(self, seq: int) -> bool:
         """Wait until a head may start an iteration; False when it never may."""
         try:
-            if self.node.due() > 0:
-                self._wait_until_due()
+            self._wait_until_due()
         except Exception as error:  # noqa: BLE001 - any failure of a processor ends the run
             self.failures.fatal(error, seq)
             return False
@@ -120,7 +118,7 @@ class PlainHost(Host):
         if self.is_exceptional and self.excepts(seq, joined):
             return True
         try:
-            given = Given.nothing() if joined is None else self.read(joined)
+            given = self.read(joined)
             if joined is not None and self.waits:
                 self._wait_until_due()
                 if self.stopping:
