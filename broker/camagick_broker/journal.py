@@ -74,7 +74,6 @@ class Journal:
         self.slots = slots
         self._words = row.words if row is not None else None
         self._memory = memory
-        self._places: dict[int, int] | None = None  # slot of each record, as far as it is known
         self._file = os.memfd_create("caspy-journal", os.MFD_CLOEXEC)
         os.ftruncate(self._file, slots * _SMALL_BYTES)
         self._heads = mmap.mmap(self._file, slots * _SMALL_BYTES)
@@ -99,8 +98,7 @@ class Journal:
         table = _table(len(parts)).pack(*lengths)
         size = sum(lengths) + len(table)
         head = _HEAD.pack(seq, len(frames), len(remembered), size)
-        places = self._known()
-        slot = self._place_for(seq, places)
+        slot = self._place_for(seq)
         at = slot * _SMALL_BYTES
         if _HEAD.size + size <= _SMALL_BYTES:
             self._heads[at : at + _HEAD.size + size] = b"".join((head, table, *parts))
@@ -108,7 +106,7 @@ class Journal:
             self._write_all([memoryview(part).cast("B") for part in (table, *parts)],
                             (slot + 1) * _STRIDE)  # fmt: skip
             self._heads[at : at + _HEAD.size] = head
-        places[seq] = slot
+        self._places[seq] = slot
 
     def read(self, seq: int) -> Record:
         """Return the record of an iteration.
@@ -118,10 +116,9 @@ class Journal:
         LocalProtocolError
             Where it is not here: it was never written, or replaced since.
         """
-        places = self._known()
-        if seq not in places:
+        slot = self._places.get(seq)
+        if slot is None:
             raise LocalProtocolError(f"no record of iteration {seq}")
-        slot = places[seq]
         _, frames, remembered, size = self._head(slot)
         at = slot * _SMALL_BYTES + _HEAD.size
         if _HEAD.size + size <= _SMALL_BYTES:
@@ -136,7 +133,8 @@ class Journal:
         self._heads.close()
         os.close(self._file)
 
-    def _place_for(self, seq: int, places: dict[int, int]) -> int:
+    def _place_for(self, seq: int) -> int:
+        places = self._places
         if seq in places:  # a predecessor was killed while it wrote it
             return places[seq]
         oldest = next(iter(places), seq)
@@ -145,13 +143,11 @@ class Journal:
             return places.pop(oldest)
         return len(places)
 
-    def _known(self) -> dict[int, int]:
-        """Return where each record is, the oldest first; who takes the place of another looks."""
-        if self._places is None:
-            heads = [(self._head(slot), slot) for slot in range(self.slots)]
-            found = sorted((head[0], slot) for head, slot in heads if any(head[1:3]))
-            self._places = dict(found)
-        return self._places
+    @functools.cached_property
+    def _places(self) -> dict[int, int]:
+        """Where each record is, the oldest first; who takes the place of another looks, once."""
+        heads = [(self._head(slot), slot) for slot in range(self.slots)]
+        return dict(sorted((head[0], slot) for head, slot in heads if any(head[1:3])))
 
     def _head(self, slot: int) -> tuple[int, int, int, int]:
         return _HEAD.unpack_from(self._heads, slot * _SMALL_BYTES)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from camagick_broker.construct import new_tuple
 from camagick_broker.edges import OutEdge
 from camagick_broker.errors import RemoteProtocolError
 from camagick_broker.events import Arrived, Permit, Stop
@@ -316,7 +317,7 @@ class ActorProtocol:
         if further:
             self._loop_side.go(self._head.go)
         for seq in self._head.permits():
-            self.effects.append(Permit(seq))
+            self.effects.append(new_tuple(Permit, (seq,)))
 
     def _stop_in_time(self) -> None:
         """Stop, being a head, once all iterations that the other heads have made are made here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from camagick_broker.reader import SlotReader
 
 _LONGEST_DELAY_S = 3600.0
+_buffer_of = operator.attrgetter("buffer")
 
 
 def take_apart(parts: list[Any], run: bytes) -> tuple[Head, Any, list[Any]]:
@@ -44,7 +46,7 @@ def _buffers(head: Head, parts: list[Any]) -> list[Any]:
         raise RemoteProtocolError(
             f"wrong number of buffers: {len(parts) - 1} instead of {head.buffers}"
         )
-    return [part.buffer for part in parts[1:]]
+    return [*map(_buffer_of, parts[1:])]
 
 
 class Reception:

@@ -70,8 +70,9 @@ class SharedArrays:
         self._tables: dict[int, SlotTable] = {}
         self._seq: int | None = None
         self._placed: dict[int, tuple[np.ndarray, tuple[int, int, int]]] = {}
-        # The room, and the place, of each array that `empty` has made, by its address.
-        self._made: dict[int, tuple[int, tuple[int, int, int]]] = {}
+        # Each array that `empty` has made, and its place: by its own id, and by that of its base
+        # where it is alone there, as what is made of it for sending has no other base.
+        self._made: dict[int, tuple[np.ndarray, tuple[int, int, int]]] = {}
         self._bytes = 0
         self.copied = self.unplaced = 0
 
@@ -203,10 +204,12 @@ class SharedArrays:
         if taken is None:
             return np.empty(shape, made)
         slot, window = taken
-        at = slot.offset - window.start
-        place = window.segment, slot.generation, slot.offset
-        self._made[window.address + at] = slot.size, place
-        return np.ndarray(shape, made, window.root, at)
+        array = np.ndarray(shape, made, window.root, slot.offset - window.start)
+        entry = array, (window.segment, slot.generation, slot.offset)
+        self._made[id(array)] = entry
+        if window.root.size == slot.size:
+            self._made[id(window.root)] = entry
+        return array
 
     def figures(self) -> dict[str, int]:
         """Return what the statistics shall say."""
@@ -224,15 +227,15 @@ class SharedArrays:
 
     def _lies(self, array: np.ndarray, seq: int) -> tuple[int, int, int] | None:
         """Return where an array of this iteration lies already."""
-        address, flags = array.__array_interface__["data"][0], array.flags
-        made = self._made.get(address)
-        if made is not None and flags.c_contiguous and array.nbytes <= made[0]:
+        flags = array.flags
+        made = self._made.get(id(array)) or self._made.get(id(array.base))
+        if made is not None and flags.c_contiguous and array.nbytes == made[0].nbytes:
             flags.writeable = False
             return made[1]
         window = self._windows.around(array)
         if window is None:
             return None
-        first = address - window.address + window.start
+        first = array.__array_interface__["data"][0] - window.address + window.start
         low, high = span(array.shape, array.strides, array.itemsize)
         generation = window.generation_at(first + low)
         if generation is None:

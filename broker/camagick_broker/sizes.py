@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 #: An edge may hold so many bytes, where the window is fitted to the messages.
 BYTES = 256 << 20
 #: An edge between hosts, so many: what waits longer has left the processor's cache when its turn
-#: has come to be encrypted. It is more than TCP has under way (tcp_rmem: 6 MB by default), so it
-#: slows no link down.
-FAR_BYTES = 16 << 20
+#: has come to be encrypted, and so has the memory of the next array to be made. It is more than TCP
+#: has under way (tcp_rmem: 6 MB by default), so it slows no link down.
+FAR_BYTES = 10 << 20
 #: The window fitted to the messages lies between these.
 LEAST, MOST = 4, 256
 

@@ -133,7 +133,7 @@ def make_plan(
         How many iterations of a pipe may be under way at once; 'auto' fits that to how fast they
         end, and to the size of the messages: as many as end within 0.1 s, or 8 where that is less,
         or twice as many as there are workers, and as make 256 MB on an edge, or 4;
-        or 16 MB on one between hosts, or 8.
+        or 10 MB on one between hosts, or 8.
     count
         End after so many iterations; None for no limit.
     bus

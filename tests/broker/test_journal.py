@@ -66,5 +66,5 @@ def test_a_successor_finds_everything_and_replaces_what_was_half_written(row: Ro
     second.write(5, [b"second 5"])
     second.write(6, [b"second 6"])
     assert bytes(second.read(5).frames[0]) == b"second 5"
-    assert len(second._known()) == 6
+    assert len(second._places) == 6
     first.close()

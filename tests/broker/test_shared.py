@@ -134,6 +134,22 @@ def test_an_array_asked_for_lies_there_already(line: Line) -> None:
     assert line.source.shared.end() == made[2:].nbytes
 
 
+@pytest.mark.parametrize("items", [1000, 32_768], ids=["in one window", "in one each"])
+@pytest.mark.parametrize("flat", [False, True], ids=["themselves", "as bytes"])
+def test_arrays_of_one_size_are_told_apart(line: Line, items: int, *, flat: bool) -> None:
+    line.source.shared.begin(0)
+    made = [line.source.shared.empty((items // 8, 8)) for _ in range(3)]
+    for number, array in enumerate(made):
+        array.fill(number)
+    sent = [array.reshape(-1).view(np.uint8) for array in made] if flat else made
+    entries = [[f"x{number}", 1, None, None, array] for number, array in enumerate(sent)]
+    body, _ = line.source.encode({}, [], entries)
+    got = decode(body, [], line.pipe.shared.read).data
+    assert [np.unique(got[tag].value.view(float)).tolist() for tag in got] == [[0], [1], [2]]
+    assert line.source.shared.copied == 0
+    assert not any(array.flags.writeable for array in sent)
+
+
 def test_who_looks_at_its_own_arrays_can_write_all_the_same(line: Line) -> None:
     """A tap reads what its actor sends; mappings come and go."""
     source = line.source

@@ -43,6 +43,7 @@ class StandIn:
         self._present = False  # the first thread is at the sockets
         self._over = False
         self._awake = threading.Event()
+        self._sleeps = True  # the second thread waits for that
         self._pause = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stand-in", daemon=True)
 
@@ -73,7 +74,7 @@ class StandIn:
 
     def leave(self) -> None:
         """Note that the first thread computes now; must be called before it does."""
-        if not self._awake.is_set():
+        if self._sleeps:
             self._awake.set()
 
     def stop(self) -> None:
@@ -87,6 +88,7 @@ class StandIn:
     def _run(self) -> None:
         while not self._over:
             self._awake.wait()
+            self._sleeps = False
             before = self._turns
             self._pause.wait(PATIENCE_S)
             if self._turns != before:
@@ -95,6 +97,7 @@ class StandIn:
                 self._stand_in()
                 continue
             self._awake.clear()
+            self._sleeps = True
             if self._is_away():  # it left just now, and has seen that this thread was awake
                 self._awake.set()
 

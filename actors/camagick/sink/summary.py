@@ -206,7 +206,10 @@ def shown(value: Any) -> str:
         return str(value)
     if len(shape) == 1 and shape[0] <= 1:
         return _shown_short(value)
-    return f"shape={tuple(shape)} {_element_type(value)}"
+    kind = value.dtype
+    if kind.hasobject and value.size:
+        return f"shape={tuple(shape)} {type(value.flat[0])}"
+    return f"shape={tuple(shape)} {_python_type(kind)}"
 
 
 def _shown_short(array: Any) -> str:
@@ -218,15 +221,9 @@ def _shown_short(array: Any) -> str:
     return str(array)
 
 
-def _element_type(array: Any) -> type:
-    """Return the Python type of the elements, also where there is none."""
-    if array.dtype.hasobject and array.size:
-        return type(array.flat[0])
-    return _python_type(array.dtype)
-
-
 @functools.lru_cache(maxsize=64)
 def _python_type(dtype: np.dtype[Any]) -> type:
+    """Return the Python type of elements, also where there are none."""
     return type(np.zeros(1, dtype)[0].item())
 
 
