@@ -1,6 +1,6 @@
 """One and two network hops between hosts: against raw ZeroMQ over TCP, and plain sockets.
 
-    python -m benchmarks.hosts [--full] [--hops 1 2] [--sizes 100 16e3 1e6 8e6]
+    python -m benchmarks.hosts [--full] [--hops 1 2] [--sizes 100 16e3 1e6 8e6] [--runs 16]
 
 Hosts are network namespaces on a bridge (`tests/servers/hosts.py`: as root, with an sshd). Frames
 of float64 go from one to the next, and the last process prints a line for each. All peers run in
@@ -11,6 +11,7 @@ all hosts share the cores, so a hop costs here what it costs on both machines to
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import json
 import signal
@@ -175,6 +176,12 @@ def _chain(
         return Rows(process.stdout.fileno()).rate(budget.seconds, budget.warm_s, process.pid)
 
 
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} are no runs")
+    return number
+
+
 def main() -> None:
     """Measure, print the table, and write it down."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -182,9 +189,14 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="all once: does it run?")
     parser.add_argument("--hops", type=int, nargs="+", default=[1, 2], choices=(1, 2))
     parser.add_argument("--sizes", type=float, nargs="+", default=SIZES, help="bytes of a frame")
+    parser.add_argument(
+        "--runs", type=_count, metavar="N",
+        help="paired runs instead: where others disturb, a median of few says little",
+    )  # fmt: skip
     parser.add_argument("--results", type=Path, default=RESULTS, help="a folder")
     options = parser.parse_args()
     budget = SMOKE if options.smoke else FULL if options.full else QUICK
+    budget = dataclasses.replace(budget, runs=options.runs or budget.runs)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if reason := hosts.missing():
         raise SystemExit(f"not run: {reason}")
