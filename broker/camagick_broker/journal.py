@@ -33,11 +33,6 @@ _LENGTH = struct.Struct("<Q")
 _MOST_AT_ONCE = 1024
 
 
-@functools.cache
-def _table(count: int) -> struct.Struct:
-    return struct.Struct(f"<{count}Q")
-
-
 class Record(NamedTuple):
     """What one iteration has left.
 
@@ -95,7 +90,7 @@ class Journal:
         """
         parts = [*frames, *remembered]
         lengths = [*map(len, parts)]
-        table = _table(len(parts)).pack(*lengths)
+        table = struct.pack(f"<{len(parts)}Q", *lengths)
         size = sum(lengths) + len(table)
         head = _HEAD.pack(seq, len(frames), len(remembered), size)
         slot = self._place_for(seq)

@@ -165,10 +165,10 @@ class Port:
             if source == self._bell:
                 with contextlib.suppress(BlockingIOError):
                     os.eventfd_read(self._bell)
-            elif source not in self._door.handlers:
-                others.append(source)
+            elif (handler := self._door.handlers.get(source)) is not None:
+                handler(source)
             else:
-                self._door.handlers[source](source)
+                others.append(source)
         return others
 
     def watch(self, handle: int, *, reads: bool = True, writes: bool = False) -> None:

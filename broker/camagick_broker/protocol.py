@@ -148,7 +148,7 @@ class ActorProtocol:
         self._head.take(head, self._standing.low)
         if head.kind is Kind.STOP:
             self._loop_side.ended(self._head.stop_at)
-            self._stop_in_time()
+            self._stop_in_time(self._head.stop_at)
         self._permit()
         if self._leads_others:
             self._standing.note()
@@ -202,8 +202,8 @@ class ActorProtocol:
             self._finish(seq + 1)
         if self._says_left:
             self._loop(self.wiring.heads[0], Kind.LEFT, seq + 1)
-        if self._head is not None and self._head.stop_at is not None:
-            self._stop_in_time()
+        if self._head is not None:
+            self._stop_in_time(self._head.stop_at)
 
     def committed(self, below: int) -> None:
         """Note that everything below this iteration is safe here, where the processor commits."""
@@ -240,9 +240,7 @@ class ActorProtocol:
     def over(self) -> bool:
         """Whether nothing is left to do, and nobody needs this actor."""
         standing = self._standing
-        if standing.ended_at is None or not standing.may_leave or not self._upstream.over:
-            return False
-        return not standing.is_needed()
+        return standing.may_leave and self._upstream.over and not standing.is_needed()
 
     @property
     def released(self) -> bool:
@@ -319,9 +317,8 @@ class ActorProtocol:
         for seq in self._head.permits():
             self.effects.append(new_tuple(Permit, (seq,)))
 
-    def _stop_in_time(self) -> None:
+    def _stop_in_time(self, stop_at: int | None) -> None:
         """Stop, being a head, once all iterations that the other heads have made are made here."""
-        stop_at = self._head.stop_at if self._head is not None else None
         if stop_at is not None and self._standing.made >= stop_at:
             self.stop()
 

@@ -8,6 +8,7 @@ it has: the window is to be smaller for it.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from camagick_broker.wire import shared_bytes
@@ -30,6 +31,7 @@ def fitting(largest: int, most: int) -> int:
     return max(min(LEAST, most), min(most, BYTES // max(1, largest)))
 
 
+@functools.lru_cache(maxsize=256)
 def counted(size: int, least: int) -> int:
     """Return what a message of `size` bytes to another host counts as.
 
@@ -69,7 +71,6 @@ class Sizes:
     def __init__(self, last: int, least: int | None = None) -> None:
         self._last, self._least = last, least
         self._count = self._largest = self._before = 0
-        self._size = self._counted = 0
         self._behind: dict[int, int] = {}
 
     def made(self, size: int) -> None:
@@ -78,9 +79,7 @@ class Sizes:
             self._before, self._largest, self._count = self._largest, 0, 0
         self._count += 1
         if self._least is not None:
-            if size != self._size:  # it seldom changes
-                self._size, self._counted = size, counted(size, self._least)
-            size = self._counted
+            size = counted(size, self._least)
         if size > self._largest:
             self._largest = size
 

@@ -93,9 +93,7 @@ class Station:
         self._owes_since: float | None = None
         self._patience_s = _PATIENCE_S if wiring.consumers else _LAST_S
         self._same, self._done = 0, (0, 0, 0, 0)
-        network = wiring.network
-        insecure = network is not None and network.keys is None
-        self._port = Port(Doorman(self._refusals), insecure=insecure)
+        self._port = Port(Doorman(self._refusals), insecure=wiring.is_insecure)
         try:
             self._links = Links(self._port, wiring)
         except BaseException:

@@ -97,6 +97,11 @@ class Wiring:
         return any(number in self.far for number in self.consumers)
 
     @property
+    def is_insecure(self) -> bool:
+        """Whether it talks with actors of other hosts without keys."""
+        return self.network is not None and self.network.keys is None
+
+    @property
     def reporters(self) -> set[int]:
         """Numbers of the actors that report to it, where it is a head."""
         if not self.is_head:

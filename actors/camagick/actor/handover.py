@@ -45,8 +45,6 @@ class HandOver:
         Large arrays, which lie in shared memory; None where there is none.
     busy_s
         How long the processor has worked.
-    frames
-        The message that was sent last.
     tell
         Tells the station something; there is none yet when this is made.
     """
@@ -77,7 +75,6 @@ class HandOver:
         self._sends = bool(wiring.consumers)
         self._words = self.row.words  # of the two that change with each iteration
         self.busy_s = 0.0
-        self.frames: list[Any] = []
 
     @property
     def slots(self) -> SlotReader | None:
@@ -101,8 +98,8 @@ class HandOver:
             self.shared.begin(seq)
         self._began = time.perf_counter()
 
-    def __call__(self, seq: int, made: Result, given: Given, before: dict[str, Any]) -> None:
-        """Send on what the processor made of an iteration.
+    def __call__(self, seq: int, made: Result, given: Given, before: dict[str, Any]) -> list[Any]:
+        """Send on what the processor made of an iteration; return the frames of the message.
 
         Parameters
         ----------
@@ -132,8 +129,8 @@ class HandOver:
             self._journal.write(seq, written, remembered)
         self._words[MADE] = seq + 1  # the record is complete
         self._uncommitted += 1
-        self.frames = frames
         self.tell("sent", seq, frames)
+        return frames
 
     def nothing(self, seq: int, given: Given) -> None:
         """Send on an iteration without the processor's part in it."""

@@ -21,6 +21,8 @@ from camagick_broker.station import Station
 from camagick_broker.wiring import LIVES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from camagick.actor.assignment import Assignment
     from camagick_broker.edges import Joined
     from camagick_broker.protocol import Permit
@@ -100,21 +102,17 @@ class Host:
         self.station.cut()
         self.deliver(Stop())
 
-    def serve_to_the_end(self) -> None:
-        """Let the station work until nothing is left to do."""
+    def serve(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Let the station do some work; an actor without its sockets ends, and says so."""
         try:
-            self.station.run()
-        except Exception as error:  # noqa: BLE001 - nothing works without the sockets
-            self.lose_sockets(error)
-
-    def lose_sockets(self, error: Exception) -> None:
-        """End, and say why: the station has failed."""
-        log.error('msg="the sockets failed: %s" actor=%s', error, self.wiring.name)
-        log.debug("details", exc_info=error)
-        self.stopping = True
-        self.failures.exit_code = SOCKETS_FAILED
-        self.station.cut()
-        self.deliver(Stop())
+            work(*arguments)
+        except Exception as error:
+            log.error('msg="the sockets failed: %s" actor=%s', error, self.wiring.name)  # noqa: TRY400
+            log.debug("details", exc_info=error)
+            self.stopping = True
+            self.failures.exit_code = SOCKETS_FAILED
+            self.station.cut()
+            self.deliver(Stop())
 
     def read(self, joined: Joined | None) -> Given:
         """Return what an iteration brings; empty for a head."""

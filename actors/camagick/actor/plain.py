@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import os
 import time
@@ -32,9 +33,9 @@ class PlainHost(Host):
         self._taken = 0
         self._served_at = 0.0
         super().__init__(assignment)
-        self._stand_in = StandIn(self._turn, self.station.ring, self._let_out)
-        network = self.wiring.network
-        self._makes_way = network is not None and network.keys is None
+        let_out = functools.partial(self.serve, self.station.let_out)
+        self._stand_in = StandIn(self._turn, self.station.ring, let_out)
+        self._makes_way = self.wiring.is_insecure
 
     def deliver(self, item: Any) -> None:
         if isinstance(item, Stop):
@@ -68,7 +69,7 @@ class PlainHost(Host):
             self.failures.fatal(error)
         self.station.call("closed")
         self._stand_in.stop()
-        self.serve_to_the_end()
+        self.serve(self.station.run)
         return self.failures.exit_code
 
     def _lead(self) -> int:
@@ -126,14 +127,14 @@ class PlainHost(Host):
             before = dict(given.context)
             self.hand_over.begin(seq)
             made = self.node.process(given.data, given.context)
-            self.hand_over(seq, made, given, before)
+            frames = self.hand_over(seq, made, given, before)
             if self._makes_way:
-                self._make_way(joined)
+                self._make_way(joined, frames)
         except Exception as error:  # noqa: BLE001 - the user says what any failure leads to
             return self.go_on_after(error, seq, joined)
         return True
 
-    def _make_way(self, joined: Joined | None) -> None:
+    def _make_way(self, joined: Joined | None, frames: list[Any]) -> None:
         """Let ZeroMQ's thread go on with large arrays at once, should it wait for this very core.
 
         It does little with each, where nothing is encrypted: while it waits for its turn, which
@@ -141,7 +142,7 @@ class PlainHost(Host):
         """
         messages = joined.messages if joined is not None else ()
         came = [buffer for message in messages for buffer in message.buffers]
-        if any(len(buffer) >= _LARGE_BYTES for buffer in (*self.hand_over.frames[1:], *came)):
+        if any(len(buffer) >= _LARGE_BYTES for buffer in (*frames[1:], *came)):
             self._stand_in.let_out()
             os.sched_yield()
 
@@ -174,14 +175,5 @@ class PlainHost(Host):
 
     def _turn(self, until: float) -> None:
         self._taken = 0
-        try:
-            self.station.turn(until)
-        except Exception as error:  # noqa: BLE001 - nothing works without the sockets
-            self.lose_sockets(error)
+        self.serve(self.station.turn, until)
         self._served_at = time.monotonic()
-
-    def _let_out(self) -> None:
-        try:
-            self.station.let_out()
-        except Exception as error:  # noqa: BLE001 - see above
-            self.lose_sockets(error)

@@ -32,7 +32,9 @@ class WaitingHost(Host):
         self._delivered: deque[Any] = deque()
         self._woken = False
         super().__init__(assignment)
-        self._thread = threading.Thread(target=self.serve_to_the_end, name="station", daemon=True)
+        self._thread = threading.Thread(
+            target=self.serve, args=(self.station.run,), name="station", daemon=True
+        )
 
     def deliver(self, item: Any) -> None:
         self._delivered.append(item)
