@@ -60,8 +60,6 @@ class Supervisor:
         What is run, and how far its actors have come.
     exit_code
         What the run ends with.
-    report
-        To the launcher, where this is an agent's supervisor.
     """
 
     def __init__(
@@ -80,7 +78,7 @@ class Supervisor:
             row = self.ledger[number]
             row.low = row.made = row.begun = seq
         self._post, self._outposts = post, outposts or Outposts()
-        self.report: Channel | None = None
+        self._report: Channel | None = None
         self._deaths = Deaths(self._policy.restart)
         self._watchdog = Watchdog(self._policy.hang_s) if self._policy.hang_s else None
         #: What is to be started again, and when: the name of a helper, or an actor's number.
@@ -112,6 +110,11 @@ class Supervisor:
         """Return a handle that is readable when `step` has something to do."""
         return self._poll.fileno()
 
+    def report_to(self, launcher: Channel) -> None:
+        """Tell a launcher what is to end the run; let `step` return when it says something."""
+        self._report = launcher
+        self.watch(launcher.reads)
+
     def watch(self, handle: int) -> None:
         """Let `step` return when there is something to read from a pipe."""
         self._poll.register(handle, select.EPOLLIN)
@@ -129,7 +132,7 @@ class Supervisor:
     @property
     def is_alone(self) -> bool:
         """Whether an agent's launcher cannot be reached any more."""
-        return self.report is not None and not self._of("gate")
+        return self._report is not None and not self._of("gate")
 
     def drain(self) -> None:
         """Ask the sources to stop; what is under way still reaches the sinks."""
@@ -162,6 +165,8 @@ class Supervisor:
         """End broker and services, and wait for every process."""
         self._due.clear()
         self._cut_at = self._cut_at or time.monotonic()
+        if self._report is not None:
+            self._poll.unregister(self._report.reads)  # nobody will read it any more
         for child in self._children.values():
             child.signal(signal.SIGTERM)
         deadline = time.monotonic() + _KILL_S
@@ -173,8 +178,7 @@ class Supervisor:
                 for child in self._of("link"):
                     child.signal(signal.SIGKILL)
         self._poll.close()
-        for line in self._outposts.account(self.plan, self.ledger):
-            log.error(line)
+        self._outposts.account(self.plan, self.ledger)
         self._crew.close()
         self._outposts.close()
 
@@ -227,9 +231,11 @@ class Supervisor:
         self._poll.unregister(handle)
         code = child.reap()
         self._drain.stir(time.monotonic())
+        if child.kind == "link":
+            self._poll.unregister(self._outposts.named(child.name).fileno())
         if self._cut_at is not None:
             if child.kind == "link":
-                self._outposts.named(child.name).ended = True
+                self._outposts.named(child.name).close_up(code)
             return
         if child.kind == "actor":
             self._actor_ended(child, code)
@@ -242,7 +248,7 @@ class Supervisor:
         """Read what woke the supervisor, which is not the end of a process."""
         outpost = self._outposts.at(handle)
         if outpost is None:
-            if self.report is None or handle != self.report.reads:  # the bell of a signal
+            if self._report is None or handle != self._report.reads:  # the bell of a signal
                 os.read(handle, 64)
             return
         for message in outpost.hear():
@@ -258,7 +264,7 @@ class Supervisor:
             self.cut()
             return
         outpost = self._outposts.named(child.name)
-        self._poll.unregister(outpost.fileno())
+        outpost.is_unheard = True
         if outpost.ended:
             return
         why, now = outpost.why(code), time.monotonic()
@@ -293,8 +299,8 @@ class Supervisor:
     def _fail(self, *, cut: bool) -> None:
         """End the run, which has failed: at once, or when what is under way is done."""
         self.exit_code = 1
-        if self.report is not None:
-            self.report.send("failed", cut=cut)
+        if self._report is not None:
+            self._report.send("failed", cut=cut)
         if cut:
             self.cut()
         else:

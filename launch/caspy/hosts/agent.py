@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from camagick import __version__
 from camagick_broker.address import bus_folder, clean_up
@@ -32,9 +32,6 @@ from caspy.hosts.ports import reserve
 from caspy.limits import allow_open_files
 from caspy.process import Child, fork
 from caspy.supervisor import Supervisor
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 log = logging.getLogger(__name__)
 
@@ -101,9 +98,9 @@ def _run(channel: Channel, told: dict[str, Any]) -> int:
     with bus_folder(told["folder"]) as folder:
         supervisor = Supervisor(plan, folder, policy, post, begin=order.beginning(told))
         try:
-            with _gate(supervisor, channel, str(folder), told) as inside:
-                inside.send("ready")
-                _obey(supervisor, inside)
+            inside = _start_gate(supervisor, channel, str(folder), told)
+            inside.send("ready")
+            _obey(supervisor, inside)
         finally:
             supervisor.finish()
         return supervisor.exit_code
@@ -116,14 +113,19 @@ def _keep_to(cores: int | None) -> None:
         os.sched_setaffinity(0, allowed[:cores])
 
 
-@contextlib.contextmanager
-def _gate(
+def _start_gate(
     supervisor: Supervisor, channel: Channel, folder: str, told: dict[str, Any]
-) -> Iterator[Channel]:
-    """Fork the process that stands for the broker, and give it the channel."""
+) -> Channel:
+    """Fork the process that stands for the broker, and give it the channel.
+
+    Returns
+    -------
+    Channel
+        To the gate. It stays open until this process ends: the gate would take its end for that of
+        the agent, and end itself without the last words that it is still to say.
+    """
     ours, theirs = socket.socketpair()
     reads, writes = os.pipe()
-    inside = Channel(ours.fileno(), ours.fileno())
 
     def work() -> int:
         ours.close()
@@ -140,16 +142,14 @@ def _gate(
     os.close(reads)
     channel.close()  # from here on it is the gate's alone
     _redirect(writes, 1)
-    supervisor.report = inside
-    try:
-        yield inside
-    finally:
-        _redirect(os.open(os.devnull, os.O_RDWR), 1)
+    end = ours.detach()
+    inside = Channel(end, end)
+    supervisor.report_to(inside)
+    return inside
 
 
 def _obey(supervisor: Supervisor, inside: Channel) -> None:
     """Run the actors, and do what the launcher says, until it says that all is over."""
-    supervisor.watch(inside.reads)
     supervisor.start()
     said_ended = False
     while not supervisor.is_alone:

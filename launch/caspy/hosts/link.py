@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from camagick_broker.address import broker_address
 from camagick_broker.errors import RemoteProtocolError
 from caspy.hosts.retelling import Retelling
-from caspy.hosts.switch import Switch
+from caspy.hosts.switch import LOST, Switch
 from caspy.process import told_to_stop
 
 if TYPE_CHECKING:
@@ -71,16 +71,23 @@ class Link(Switch):
         self._retelling.close()
         super().close()
 
-    def part(self, seconds: float) -> None:
-        """Let the agent end, and hear its last words: how far all came, what they say and print."""
+    def part(self, seconds: float) -> int:
+        """Let the agent end, and hear its last words: how far all came, what they say and print.
+
+        Returns
+        -------
+        int
+            The exit code: not 0 where it has ended without them.
+        """
         self.channel.send("finish")
         deadline = time.monotonic() + seconds
         with contextlib.suppress(EOFError, TimeoutError):
             while True:
                 message = self.channel.expect(*_LAST, "finished", deadline=deadline)
                 if message["op"] == "finished":
-                    return
+                    return 0
                 self.hear(message)
+        return LOST
 
     def _outlet(self, peer: bytes) -> Outlet:
         """Return the socket that stands for an actor: one for each of its lives."""
@@ -104,7 +111,7 @@ def serve(link: Link, agent: subprocess.Popen[bytes]) -> int:
     try:
         code = link.run(told_to_stop(link.port.ring))
         if code == 0:
-            link.part(_FAREWELL_S)
+            code = link.part(_FAREWELL_S)
     finally:
         link.close()
     link.channel.close()

@@ -11,6 +11,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from caspy.errors import PlanError
+from caspy.hosts.account import losses
 from caspy.hosts.channel import Channel
 from caspy.hosts.switch import SILENT
 from caspy.process import Child, fork
@@ -47,15 +48,13 @@ class Outpost:
 
     Attributes
     ----------
-    actors
-        Those that run there.
-
-    Attributes
-    ----------
     ended
         All its actors have ended.
     is_lost
         Some had not, and nobody took their place.
+    is_unheard
+        The agent has ended before its last words: its actors may have come farther, and printed
+        more, than is known.
     is_repeatable
         They can be started again elsewhere: none of them knows what nobody else does.
     """
@@ -67,7 +66,7 @@ class Outpost:
         self._actors = list(actors)
         self.is_repeatable = all(actor.node.repeatable for actor in self._actors)
         self.host, self.alias = host, alias
-        self.ended = self.is_lost = False
+        self.ended = self.is_lost = self.is_unheard = False
         self._agent, self._channel, self._patience_s = agent, channel, patience_s
         self._inside: Channel | None = None
 
@@ -93,7 +92,8 @@ class Outpost:
         pid = fork(f"caspy: {supervisor.plan.bus}/@{self.alias}", work)
         theirs.close()
         self.let_go()
-        self._inside = _own(ours)
+        end = ours.detach()
+        self._inside = Channel(end, end)
         return Child(self.name, pid, "link")
 
     @property
@@ -123,6 +123,12 @@ class Outpost:
         for message in messages:
             self.ended = self.ended or message["op"] == "ended"
         return messages
+
+    def close_up(self, code: int) -> None:
+        """Note that the link has ended, when nobody is to take anybody's place any more."""
+        self.is_unheard = code != 0
+        self.is_lost = self.is_lost or (self.is_unheard and not self.ended)
+        self.ended = True
 
     def fence_s(self, code: int) -> float:
         """Return when the last of its actors has ended for sure, though nobody can see it.
@@ -155,11 +161,6 @@ def end(agent: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(agent.pid, signal.SIGKILL)
         agent.wait()
-
-
-def _own(end: socket.socket) -> Channel:
-    handle = end.detach()
-    return Channel(handle, handle)
 
 
 class Outposts:
@@ -218,21 +219,18 @@ class Outposts:
         """Return the one that an open file belongs to."""
         return next((one for one in self._all if one.fileno() == handle), None)
 
-    def account(self, plan: Plan, ledger: Ledger) -> Iterator[str]:
-        """Say, for each source on a host that was lost, what of its data nobody else has.
-
-        What it had made is known up to a moment (0.1 s) before nothing was heard any more.
-        """
-        lost = {outpost.host for outpost in self._all if outpost.is_lost}
-        for pipe in plan.pipes:
-            safe = min(ledger[number].low for number in pipe.terminals)
-            for actor in pipe.actors:
-                if actor.host in lost and not actor.inputs:
-                    made = max(ledger[one.number].made for one in pipe.actors)
-                    yield (
-                        f'msg="of at least {made} iterations, {safe} or more are safe in all sinks;'
-                        f' {made - safe} or fewer are lost" source={actor.name} host={actor.host}'
-                    )
+    def account(self, plan: Plan, ledger: Ledger) -> None:
+        """Say, when all has ended, what was lost with hosts, and of whom the last is not known."""
+        lost = [one.host for one in self._all if one.is_lost]
+        unheard = [one.host for one in self._all if one.is_unheard]
+        for loss in losses(plan, ledger, lost, unheard):
+            log.error("%s", loss)
+        for one in self._all:
+            if one.is_unheard and not one.is_lost:
+                log.warning(
+                    'msg="its agent has ended before its last words: what actors there printed last'
+                    ' may be missing" host=%s', one.alias,
+                )  # fmt: skip
 
     def close(self) -> None:
         """Let go of all of them."""
