@@ -19,7 +19,7 @@ from caspy.placement import HOME
 from caspy.rule import ancestors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping
+    from collections.abc import Callable, Collection, Container, Iterable, Mapping
 
     from camagick_broker.network import Network
     from caspy.layout import Actor
@@ -58,10 +58,18 @@ class Beginning(NamedTuple):
         Of the first processes: 1, or more than any had on a host that was lost.
     rows
         By the number of an actor: the iteration that it begins with.
+    over
+        Numbers of those that need not begin: nothing is left to do for them.
     """
 
     incarnation: int = 1
     rows: Mapping[int, int] = MappingProxyType({})
+    over: Collection[int] = ()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody need begin."""
+        return bool(self.rows) and self.rows.keys() <= set(self.over)
 
 
 FIRST = Beginning()

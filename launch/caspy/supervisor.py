@@ -16,6 +16,7 @@ from caspy.crew import ALONE, FIRST, Crew
 from caspy.drain import Drain
 from caspy.errors import PlanError
 from caspy.hosts.outpost import Outposts
+from caspy.hosts.switch import LOST
 from caspy.placement import HOME
 from caspy.policy import SPAN_S, Deaths, Policy
 from caspy.process import Child, fork
@@ -77,6 +78,7 @@ class Supervisor:
         for number, seq in begin.rows.items():
             row = self.ledger[number]
             row.low = row.made = row.begun = seq
+            row.over = number in begin.over
         self._post, self._outposts = post, outposts or Outposts()
         self._report: Channel | None = None
         self._deaths = Deaths(self._policy.restart)
@@ -98,7 +100,8 @@ class Supervisor:
         for service in self.plan.services(self._post.host):
             self._start_helper(service)
         for number in self._crew.numbers:
-            self._start_actor(number, self._first)
+            if not self.ledger[number].over:
+                self._start_actor(number, self._first)
 
     def accompany(self, watcher: Watcher, card: Card) -> None:
         """Fork, before `start`, a process that looks at the run; its end is not that of the run."""
@@ -145,7 +148,7 @@ class Supervisor:
 
     def cut(self) -> None:
         """Stop all actors at once; each still shuts its processor down."""
-        self._due.clear()
+        self._await_nobody()
         if self._cut_at is None:
             self._cut_at = time.monotonic()
             self._outposts.tell("cut")
@@ -154,7 +157,7 @@ class Supervisor:
 
     def kill(self) -> None:
         """Kill whatever is left."""
-        self._due.clear()
+        self._await_nobody()
         self._cut_at = self._cut_at or time.monotonic()
         self._outposts.tell("kill")
         for child in self._children.values():
@@ -163,7 +166,7 @@ class Supervisor:
 
     def finish(self) -> None:
         """End broker and services, and wait for every process."""
-        self._due.clear()
+        self._await_nobody()
         self._cut_at = self._cut_at or time.monotonic()
         if self._report is not None:
             self._poll.unregister(self._report.reads)  # nobody will read it any more
@@ -218,6 +221,13 @@ class Supervisor:
         self._children[child.handle] = child
         self._poll.register(child.handle, select.EPOLLIN)
 
+    def _await_nobody(self) -> None:
+        """Start nobody again; a host that was waited for is lost."""
+        for who in self._due:
+            if isinstance(who, str) and who.startswith("@"):
+                self._outposts.named(who).close_up(LOST)
+        self._due.clear()
+
     def _of(self, kind: str) -> list[Child]:
         return [child for child in self._children.values() if child.kind == kind]
 
@@ -265,6 +275,7 @@ class Supervisor:
             return
         outpost = self._outposts.named(child.name)
         outpost.is_unheard = True
+        outpost.ended = outpost.ended or outpost.is_done(self.ledger)
         if outpost.ended:
             return
         why, now = outpost.why(code), time.monotonic()
@@ -283,12 +294,15 @@ class Supervisor:
     def _renew(self, name: str) -> None:
         """Have an agent again for a host that was lost, there or on another one."""
         try:
-            outpost = self._outposts.renew(name, self.ledger)
+            outpost = self._outposts.renew(name, self.plan, self.ledger)
         except PlanError as error:
             log.error('msg="%s"', error)  # noqa: TRY400 - there is nobody to raise it to
             lost = self._outposts.named(name)
             lost.ended = lost.is_lost = True
             self._fail(cut=True)
+            return
+        if outpost is None:
+            log.info('msg="nothing was left to do for the actors of a lost host" host=%s', name)
             return
         log.warning('msg="the actors of a lost host are started again" host=%s', outpost.alias)
         self.keep(outpost.start(self, self._folder, self._outposts))

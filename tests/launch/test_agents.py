@@ -78,20 +78,24 @@ def found(pattern: str, text: str) -> tuple[str, ...]:
     return match.groups()
 
 
-def agent_that(folder: Path, does: str) -> str:
-    """Return, for the hosts' file, an agent of host b that does something more when it ends."""
+def with_agent_that(folder: Path, does: str) -> str:
+    """Return a hosts' file in which the agent of b does something before it ends its processes."""
     (folder / "agent.py").write_text(
         "import os, time\n"
         "from caspy.hosts.agent import serve\n"
         "from caspy.supervisor import Supervisor\n"
-        "real = Supervisor.finish\n"
-        "def finish(self):\n"
-        f"    {does}\n"
-        "    real(self)\n"
-        "Supervisor.finish = finish\n"
+        "def more(real):\n"
+        "    def method(self):\n"
+        f"        {does}\n"
+        "        real(self)\n"
+        "    return method\n"
+        "Supervisor.cut = more(Supervisor.cut)\n"
+        "Supervisor.finish = more(Supervisor.finish)\n"
         "raise SystemExit(serve())\n"
     )
-    return f'command = ["{sys.executable}", "{folder}/agent.py"]\n'
+    path = folder / "hosts.toml"
+    path.write_text(f'{TWO}command = ["{sys.executable}", "{folder}/agent.py"]\n')
+    return str(path)
 
 
 def processes(run: Run, *names: str) -> list[psutil.Process]:
@@ -282,9 +286,9 @@ def test_a_killed_agent_ends_the_run_and_says_so(hosts: str) -> None:
 
 
 def test_a_slow_end_of_an_agent_costs_none_of_its_last_words(tmp_path: Path) -> None:
-    (tmp_path / "hosts.toml").write_text(TWO + agent_that(tmp_path, "time.sleep(0.5)"))
+    hosts = with_agent_that(tmp_path, "time.sleep(0.5)")
     line = [*COUNT, *shlex.split("rate=300 @a --npfun sum @b --to-summary @b mode=table")]
-    with Run("-hosts", str(tmp_path / "hosts.toml"), *line) as run:
+    with Run("-hosts", hosts, *line) as run:
         wait_for(lambda: "\n50.0" in run.out, "rows")
         agent = processes(run, "/scratch.1")[0].parent()
         assert agent is not None
@@ -295,12 +299,8 @@ def test_a_slow_end_of_an_agent_costs_none_of_its_last_words(tmp_path: Path) -> 
 
 
 def test_it_is_said_when_the_last_words_of_an_agent_are_missing(tmp_path: Path) -> None:
-    (tmp_path / "hosts.toml").write_text(
-        TWO + agent_that(tmp_path, "[os.kill(one.pid, 9) for one in self._of('gate')]")
-    )
-    done = caspy(
-        "-hosts", str(tmp_path / "hosts.toml"), "-count", "3", *COUNT, "@a", "--to-summary", "@b"
-    )
+    hosts = with_agent_that(tmp_path, "[os.kill(one.pid, 9) for one in self._of('gate')]")
+    done = caspy("-hosts", hosts, "-count", "3", *COUNT, "@a", "--to-summary", "@b")
     assert done.returncode == 0
     assert "its agent has ended before its last words" in done.stderr
     assert "host=b" in done.stderr
@@ -374,3 +374,26 @@ def test_what_is_repeatable_is_started_again_on_the_next_host(hosts: str) -> Non
         assert run.wait() == 0
         assert exact(run.out)
         assert "its actors are started again" in run.log
+
+
+def test_what_was_done_before_a_lost_host_ended_is_not_waited_for(tmp_path: Path) -> None:
+    """Its actors may do the last there is to do after it was lost, and nobody hears it of them."""
+    hosts = with_agent_that(tmp_path, "time.sleep(2)")
+    with Run("-hosts", hosts, *LINE) as run:
+        wait_for(lambda: "\n50.0\t" in run.out, "rows")
+        processes(run, "/@b")[0].kill()
+        run.process.send_signal(signal.SIGINT)
+        assert run.wait() == 0
+        assert exact(run.out)
+        assert "nothing was left to do for the actors of a lost host" in run.log
+
+
+def test_a_lost_host_is_not_waited_for_when_all_is_stopped(hosts: str) -> None:
+    with Run("-hosts", hosts, *LINE) as run:
+        wait_for(lambda: "\n50.0\t" in run.out, "rows")
+        processes(run, "/@b")[0].kill()
+        wait_for(lambda: "its actors are started again" in run.log, "the loss")
+        for number in (signal.SIGINT, signal.SIGTERM):  # two of one kind may become one
+            run.process.send_signal(number)
+        assert run.wait() == 130
+        assert "iterations made: " in run.log

@@ -21,6 +21,7 @@ _LENGTH = struct.Struct("!I")
 #: Longer messages are a mistake: whoever talks is no agent.
 _MOST_BYTES = 1 << 26
 _READ_BYTES = 1 << 18
+_CLOSED = -1
 
 
 class ChannelError(PlanError):
@@ -38,7 +39,7 @@ class Channel:
     Attributes
     ----------
     reads, writes
-        The same, for whoever waits for several.
+        The same, for whoever waits for several; -1 once it is closed.
     """
 
     def __init__(self, reads: int, writes: int) -> None:
@@ -126,8 +127,10 @@ class Channel:
         raise TimeoutError
 
     def close(self) -> None:
-        """Close both files."""
-        for handle in {self.reads, self.writes}:
+        """Close both files, if that was not done before: others may have their numbers by now."""
+        handles = {self.reads, self.writes} - {_CLOSED}
+        self.reads = self.writes = _CLOSED
+        for handle in handles:
             os.close(handle)
 
     def _is_readable(self) -> bool:

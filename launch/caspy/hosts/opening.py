@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from camagick_broker.keys import Keys, fresh
 from camagick_broker.network import Network
-from camagick_broker.wiring import LIVES
 from caspy.crew import ALONE, FIRST, Beginning, Post
 from caspy.errors import PlanError
 from caspy.hosts.agreeing import ANSWER_S, Agent, agree, check_codecs, home_address
@@ -21,7 +20,6 @@ from caspy.placement import HOME
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from camagick_broker.ledger import Ledger
     from caspy.hosts.places import Places
     from caspy.plan import Plan
     from caspy.policy import Policy
@@ -66,8 +64,8 @@ def opened(plan: Plan, places: Places, policy: Policy) -> Iterator[tuple[Post, O
         holds.close()
         raise
 
-    def again(lost: Outpost, times: int, ledger: Ledger) -> Outpost:
-        return _renewed(lost, times, ledger, plan, keys, places, policy)
+    def again(lost: Outpost, begin: Beginning) -> Outpost:
+        return _renewed(lost, begin, plan, keys, places, policy)
 
     with holds:
         yield post, Outposts(instructed, again)
@@ -127,13 +125,12 @@ def _instruct(
 
 
 def _renewed(
-    lost: Outpost, times: int, ledger: Ledger, plan: Plan, keys: Mapping[int, Keys],
-    places: Places, policy: Policy,
+    lost: Outpost, begin: Beginning, plan: Plan, keys: Mapping[int, Keys], places: Places,
+    policy: Policy,
 ) -> Outpost:  # fmt: skip
     """Return an agent in the place of a lost one: on the next host that it may be on."""
     choice = lost.host.split("|")
     first = choice.index(lost.alias) if lost.alias in choice else 0
-    begin = Beginning(times * LIVES + 1, _beginnings(plan, lost.host, ledger))
     problem = PlanError(f"@{lost.host}: nowhere to go")
     for alias in choice[first + 1 :] + choice[: first + 1]:
         agent = None
@@ -146,17 +143,3 @@ def _renewed(
             if agent is not None:
                 agent.close()
     raise problem
-
-
-def _beginnings(plan: Plan, host: str, ledger: Ledger) -> dict[int, int]:
-    """Return with which iteration each actor of a lost host begins anew.
-
-    Its producers keep what has not ended behind it: from there on all can be made again. What they
-    noted of that last is known, since nothing of the lost host can reach them any more.
-    """
-    found: dict[int, int] = {}
-    for actor in plan.actors:  # producers stand before their consumers
-        if actor.host == host:
-            lows = (found.get(one, ledger[one].low) for one in actor.inputs)
-            found[actor.number] = max(lows, default=0)
-    return found

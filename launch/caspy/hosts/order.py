@@ -47,7 +47,7 @@ def order(
             for number, network in post.networks.items()
         },
         "policy": asdict(policy),
-        "begin": [begin.incarnation, dict(begin.rows)],
+        "begin": [begin.incarnation, dict(begin.rows), list(begin.over)],
         "pipes": [
             {
                 **{name: getattr(pipe, name) for name in _OF_PIPE},

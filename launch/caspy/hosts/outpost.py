@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from caspy.errors import PlanError
 from caspy.hosts.account import losses
 from caspy.hosts.channel import Channel
+from caspy.hosts.resuming import resume
 from caspy.hosts.switch import SILENT
 from caspy.process import Child, fork
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from camagick_broker.ledger import Ledger
+    from caspy.crew import Beginning
     from caspy.layout import Actor
     from caspy.plan import Plan
     from caspy.supervisor import Supervisor
@@ -124,6 +126,10 @@ class Outpost:
             self.ended = self.ended or message["op"] == "ended"
         return messages
 
+    def is_done(self, ledger: Ledger) -> bool:
+        """Tell whether nothing is left to do for its actors, as far as they could say so."""
+        return all(ledger[actor.number].over for actor in self._actors)
+
     def close_up(self, code: int) -> None:
         """Note that the link has ended, when nobody is to take anybody's place any more."""
         self.is_unheard = code != 0
@@ -148,8 +154,7 @@ class Outpost:
         """End what was started for it, if it still lives, and let go of everything."""
         if self._inside is not None:
             self._inside.close()
-        else:
-            self._channel.close()
+        self.let_go()
         end(self._agent)
 
 
@@ -171,12 +176,12 @@ class Outposts:
     outposts
         Those there are.
     again
-        Given one that was lost, how often that has happened, and the ledger, makes another.
+        Given one that was lost, and where its actors begin anew, makes another.
     """
 
     def __init__(
         self, outposts: list[Outpost] | None = None,
-        again: Callable[[Outpost, int, Ledger], Outpost] | None = None,
+        again: Callable[[Outpost, Beginning], Outpost] | None = None,
     ) -> None:  # fmt: skip
         self._all = outposts or []
         self._again, self._times = again, 0
@@ -198,8 +203,8 @@ class Outposts:
         """Return the one whose link is called so."""
         return next(one for one in self._all if one.name == name)
 
-    def renew(self, name: str, ledger: Ledger) -> Outpost:
-        """Have another agent in the place of one that was lost; return it.
+    def renew(self, name: str, plan: Plan, ledger: Ledger) -> Outpost | None:
+        """Have another agent in the place of one that was lost; return it, if one is needed.
 
         Raises
         ------
@@ -209,9 +214,13 @@ class Outposts:
         lost = self.named(name)
         lost.close()
         self._times += 1
+        begin = resume(plan, lost.host, self._times, ledger)
+        if begin.is_over:
+            lost.ended = True
+            return None
         if self._again is None:
             raise PlanError(f"nobody knows how to start {name} again")
-        made = self._again(lost, self._times, ledger)
+        made = self._again(lost, begin)
         self._all[self._all.index(lost)] = made
         return made
 
