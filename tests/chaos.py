@@ -54,9 +54,25 @@ TOPOLOGIES: dict[str, tuple[list[str], dict[str, int]]] = {
          "}", "--nonempty", "@workers=2", "--to-hdf5", "workers.h5#{tag}", "roll=100"],
         {"x_a": 4, "big_a": 8192, "x": 1, "big": 1},
     ),
+    "hosts": (
+        ["@daq", "{", "[", "@gpu", *SUM, "]", "[", "@gpu", *MAX, "]", "[", "]", "}",
+         "--to-hdf5", "hosts.h5#{tag}", "@disk"],
+        {"x_a": 4, "big_a": 8192, "x_b": 1, "big_b": 1, "x": 1, "big": 1},
+    ),
 }  # fmt: skip
 _SINKS = ("hdf5", "zarr")
-_RESTART = 'msg="killed by SIGKILL, is started again"'
+#: What may be logged.
+_EXPECTED = (
+    'msg="killed by SIGKILL, is started again"',
+    "its actors are started again in 6 s",
+    'msg="the actors of a lost host are started again"',
+    'msg="waiting until they have done what is left"',
+    'msg="its agent has ended before its last words',
+    'msg="not started yet, still waiting"',
+    "no key was shown: noise, a plain peer, a port scan, or a cut connection",
+)
+#: Hosts whose loss loses nothing, by an actor that runs there.
+_SPARE = {"gpu": "npfun", "disk": "hdf5"}
 
 
 @dataclass
@@ -127,7 +143,8 @@ class Run:
         Parameters
         ----------
         kinds
-            What to do: 'kill' or 'freeze' an actor, 'broker' kills the broker.
+            What to do: 'kill' or 'freeze' an actor, 'broker' kills the broker; 'agent' and 'link'
+            kill the two ends of the connection to a host.
         times
             How often.
         source
@@ -138,7 +155,8 @@ class Run:
         words, tags = TOPOLOGIES[self.topology]
         since = time.monotonic()
         with (self.folder / "log").open("w+") as log:
-            words = ["-restart", "1000", "-count", str(self.count), *SOURCE, *words]
+            words = [*self._hosts(words), "-count", str(self.count), *SOURCE, *words]
+            words = ["-restart", "1000", *words]
             with subprocess.Popen(
                 [sys.executable, *self.command, *words], stderr=log, cwd=self.folder, **options
             ) as process:
@@ -152,11 +170,22 @@ class Run:
             self.outcome.log = log.read()
         # Of what it logs, only this is to be expected.
         self.outcome.wrong += [
-            line for line in self.outcome.log.splitlines() if _RESTART not in line
+            line
+            for line in self.outcome.log.splitlines()
+            if not any(expected in line for expected in _EXPECTED)
         ]
         self.outcome.seconds = time.monotonic() - since
         self.outcome.wrong += check_files(self.folder, words, tags, self.count)
         return self.outcome
+
+    def _hosts(self, words: Sequence[str]) -> list[str]:
+        """Return the option that says where the hosts are that a line speaks of."""
+        named = sorted({word[1:] for word in words if word in ("@daq", "@gpu", "@disk")})
+        if not named:
+            return []
+        text = "".join(f'[hosts.{name}]\nengine = "local"\n' for name in named)
+        (self.folder / "hosts.toml").write_text(text)
+        return ["-hosts", "hosts.toml"]
 
     def _disturb(
         self, process: subprocess.Popen[bytes], kinds: Sequence[str], times: int, *, source: bool
@@ -176,6 +205,9 @@ class Run:
         found = titles(process)
         if kind == "broker":
             return found.get("broker")
+        if kind in ("agent", "link"):
+            host = self.random.choice(sorted(_SPARE))
+            return found.get(f"@{host}") if kind == "link" else agent(found, _SPARE[host])
         names = [name for name in found if "." in name and (source or "scratch" not in name)]
         names = [name for name in names if name not in self._last[-2:]]
         if not names:
@@ -222,6 +254,16 @@ def titles(process: Any) -> dict[str, psutil.Process]:
                 if title.startswith("caspy: "):
                     found[title.partition("/")[2]] = child
     return found
+
+
+def agent(found: dict[str, psutil.Process], actor: str) -> psutil.Process | None:
+    """Return the agent that has started an actor whose name begins so."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for name, process in found.items():
+            parent = process.parent() if name.startswith(actor) else None
+            if parent is not None and parent.cmdline()[-1:] == ["-agent"]:
+                return parent
+    return None
 
 
 def check_files(folder: Path, words: list[str], tags: dict[str, int], count: int) -> list[str]:
@@ -279,6 +321,8 @@ def compare(found: Any, factor: int, count: int) -> str:
 def disturb_one(seed: int, kinds: Sequence[str]) -> Outcome:
     """Do run number `seed` of a soak, and return how it went."""
     topology = sorted(TOPOLOGIES)[seed % len(TOPOLOGIES)]
+    if topology == "hosts":
+        kinds = [*kinds, "agent", "link"]
     with tempfile.TemporaryDirectory(prefix="caspy-soak") as folder:
         outcome = Run(Path(folder), topology, seed)(kinds, source=bool(seed // 3 % 2))
     print(f"{seed:4d} {topology:7s} exit code {outcome.code} {outcome.seconds:5.1f} s", end=" ")

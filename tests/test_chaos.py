@@ -29,6 +29,12 @@ def test_nor_where_processes_freeze_and_the_broker_is_killed(topology: str, tmp_
     assert outcome.good, f"{outcome.wrong}\n{outcome.log}"
 
 
+def test_nor_where_hosts_are_lost(tmp_path: Path) -> None:
+    outcome = Run(tmp_path, "hosts", 7)(["agent", "link", "kill"], 8)
+    assert outcome.good, f"{outcome.wrong}\n{outcome.log}"
+    assert outcome.done["agent"] + outcome.done["link"] > 2
+
+
 @pytest.mark.parametrize(
     ("numbers", "wrong"),
     [([0, 1, 2], ""), ([0, 2], "lost [1]"), ([0, 1, 1, 2], "twice [1]"), ([1, 0, 2], "3 frames")],

@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between asking for an end and enforcing it.
 _KILL_S = 5.0
+#: Kinds of processes that tell other hosts of all the rest; they end last.
+_SPEAKERS = ("link", "gate")
 
 
 class Supervisor:
@@ -161,7 +163,7 @@ class Supervisor:
         self._cut_at = self._cut_at or time.monotonic()
         self._outposts.tell("kill")
         for child in self._children.values():
-            if child.kind != "link":
+            if child.kind not in _SPEAKERS:
                 child.signal(signal.SIGKILL)
 
     def finish(self) -> None:
@@ -178,8 +180,9 @@ class Supervisor:
                 self._reap(handle)
             if time.monotonic() > deadline:
                 self.kill()
-                for child in self._of("link"):
-                    child.signal(signal.SIGKILL)
+                for kind in _SPEAKERS:
+                    for child in self._of(kind):
+                        child.signal(signal.SIGKILL)
         self._poll.close()
         self._outposts.account(self.plan, self.ledger)
         self._crew.close()

@@ -11,6 +11,8 @@ from caspy.hosts.account import losses
 from tests.launch.test_placement import plan_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from caspy.plan import Plan
 
 LINE = "--from-scratch counter n=1 @daq --npfun sum @gpu --to-summary path=x @disk"
@@ -27,12 +29,17 @@ def ledger_of(plan: Plan, rows: dict[str, tuple[int, int, int]]) -> Ledger:
     return ledger
 
 
-def said(line: str, rows: dict[str, tuple[int, int, int]], *lost: str, unheard: str = "") -> str:
-    """Return what is said when some hosts are lost, and of them and others nothing was heard."""
+def said(
+    line: str, rows: dict[str, tuple[int, int, int]], *lost: str, unheard: str = "",
+    begins: Sequence[tuple[str, int]] = (),
+) -> str:  # fmt: skip
+    """Return what is said when hosts are lost, where nothing was heard of them and some others."""
     plan = plan_of(line)
     plan.window = 16
     ledger = ledger_of(plan, rows)
-    return "\n".join(map(str, losses(plan, ledger, lost, [*lost, *unheard.split()])))
+    numbers = {actor.name: actor.number for actor in plan.actors}
+    anew = {numbers[name]: seq for name, seq in begins}
+    return "\n".join(map(str, losses(plan, ledger, lost, [*lost, *unheard.split()], anew)))
 
 
 @pytest.mark.parametrize(
@@ -64,6 +71,22 @@ def test_bounds_are_said_where_more_is_not_known(
     assert said(LINE, rows, lost, unheard=unheard) == (
         f'msg="iterations {expected}" source=scratch.1 host=daq'
     )
+
+
+@pytest.mark.parametrize(
+    ("begins", "safe"),
+    [
+        ([("summary.3", 84)], "99 or more;"),
+        ([("summary.3", 83)], "99;"),
+        ([("npfun.2", 99)], "99;"),
+    ],
+)
+def test_a_sink_that_began_anew_may_not_know_all_that_is_stored(
+    begins: list[tuple[str, int]], safe: str
+) -> None:
+    """Its predecessor on a lost host was at most a window (16) farther than was known."""
+    rows = {"s": (101, 101, 99), "summary": (99, 99, 99)}
+    assert f"safe in all sinks: {safe}" in said(LINE, rows, "gpu", begins=begins)
 
 
 def test_only_pipes_that_lost_a_host_are_spoken_of() -> None:

@@ -388,6 +388,17 @@ def test_what_was_done_before_a_lost_host_ended_is_not_waited_for(tmp_path: Path
         assert "nothing was left to do for the actors of a lost host" in run.log
 
 
+def test_no_host_is_lost_where_all_is_stopped_at_once(hosts: str) -> None:
+    """A second Ctrl-C kills all actors, of other hosts too; no host is lost by that."""
+    with Run("-hosts", hosts, *LINE) as run:
+        wait_for(lambda: "\n50.0\t" in run.out, "rows")
+        for number in (signal.SIGINT, signal.SIGTERM):  # two of one kind may become one
+            run.process.send_signal(number)
+        assert run.wait() == 130
+        assert "lost" not in run.log
+        assert "last words" not in run.log
+
+
 def test_a_lost_host_is_not_waited_for_when_all_is_stopped(hosts: str) -> None:
     with Run("-hosts", hosts, *LINE) as run:
         wait_for(lambda: "\n50.0\t" in run.out, "rows")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from camagick_broker.ledger import Ledger
     from caspy.layout import Actor
@@ -55,8 +55,9 @@ class Loss:
 
 
 def losses(
-    plan: Plan, ledger: Ledger, lost: Collection[str], unheard: Collection[str]
-) -> Iterator[Loss]:
+    plan: Plan, ledger: Ledger, lost: Collection[str], unheard: Collection[str],
+    begins: Mapping[int, int],
+) -> Iterator[Loss]:  # fmt: skip
     """Yield what became of the iterations of each source of the pipes that a lost host was part of.
 
     Parameters
@@ -68,33 +69,43 @@ def losses(
     unheard
         The hosts whose last words are missing: what the ledger says of their actors was true, but
         they may have come farther.
+    begins
+        Where actors have begun anew whose hosts were lost before: their predecessors may have
+        stored more, but not by more than a window.
     """
+    sure = {number: seq + plan.window for number, seq in begins.items()}
     for pipe in plan.pipes:
         if any(actor.host in lost for actor in pipe.actors):
             for actor in pipe.actors:
                 if not actor.inputs:
-                    yield _loss(pipe, actor, ledger, unheard, plan.window)
+                    yield _loss(plan, _behind(pipe, actor), ledger, unheard, sure)
 
 
-def _loss(pipe: Pipe, source: Actor, ledger: Ledger, unheard: Collection[str], window: int) -> Loss:
-    behind = _behind(pipe, source)
-    last = [actor for actor in behind if not actor.consumers]
-    rows = [ledger[actor.number] for actor in last]
+def _loss(
+    plan: Plan, behind: list[Actor], ledger: Ledger, unheard: Collection[str],
+    sure: Mapping[int, int],
+) -> Loss:  # fmt: skip
+    source = behind[0]
+    last = {actor.number: actor for actor in behind if not actor.consumers}
+    rows = {number: ledger[number] for number in last}
     return Loss(
         source=source,
         # What others have made of an iteration was made, though its source had no time to say so.
         made=max(ledger[actor.number].made for actor in behind),
         is_made_exact=source.host not in unheard,
-        safe=min(row.low for row in rows),
+        safe=min(row.low for row in rows.values()),
         # One that was killed may have stored what it had no time to note.
-        is_safe_exact=all(row.begun <= row.made == row.low for row in rows)
-        and not any(actor.host in unheard for actor in last),
-        most=window,
+        is_safe_exact=all(
+            last[number].host not in unheard
+            and row.begun <= row.made == row.low >= sure.get(number, 0)
+            for number, row in rows.items()
+        ),
+        most=plan.window,
     )
 
 
 def _behind(pipe: Pipe, source: Actor) -> list[Actor]:
-    """Return an actor and all that get something of it."""
+    """Return an actor, and behind it all that get something of it."""
     found = {source.number}
     for actor in pipe.actors:  # producers stand before their consumers
         if found.intersection(actor.inputs):

@@ -59,6 +59,8 @@ def serve() -> int:
         with contextlib.suppress(OSError):  # the gate has it
             channel.send("problem", text=str(error))
         return 1
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # nothing is left that would need an end
 
 
 def _introduce(channel: Channel, holds: contextlib.ExitStack) -> dict[str, Any] | None:

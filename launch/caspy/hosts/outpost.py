@@ -185,6 +185,7 @@ class Outposts:
     ) -> None:  # fmt: skip
         self._all = outposts or []
         self._again, self._times = again, 0
+        self._begins: dict[int, int] = {}  # of those that were started again
 
     def __iter__(self) -> Iterator[Outpost]:
         return iter(self._all)
@@ -221,6 +222,7 @@ class Outposts:
         if self._again is None:
             raise PlanError(f"nobody knows how to start {name} again")
         made = self._again(lost, begin)
+        self._begins.update(begin.rows)
         self._all[self._all.index(lost)] = made
         return made
 
@@ -232,7 +234,7 @@ class Outposts:
         """Say, when all has ended, what was lost with hosts, and of whom the last is not known."""
         lost = [one.host for one in self._all if one.is_lost]
         unheard = [one.host for one in self._all if one.is_unheard]
-        for loss in losses(plan, ledger, lost, unheard):
+        for loss in losses(plan, ledger, lost, unheard, self._begins):
             log.error("%s", loss)
         for one in self._all:
             if one.is_unheard and not one.is_lost:
