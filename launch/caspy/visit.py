@@ -1,4 +1,4 @@
-"""Looking at a bus that is running, from another terminal; beside `caspy.cli`, what prints."""
+"""Looking at a bus that is running, from another terminal, and printing what is to be seen."""
 
 from __future__ import annotations
 
