@@ -78,7 +78,7 @@ def found(pattern: str, text: str) -> tuple[str, ...]:
     return match.groups()
 
 
-def with_agent_that(folder: Path, does: str) -> str:
+def with_agent_that(folder: Path, does: str, patch: str = "") -> str:
     """Return a hosts' file in which the agent of b does something before it ends its processes."""
     (folder / "agent.py").write_text(
         "import os, time\n"
@@ -91,6 +91,7 @@ def with_agent_that(folder: Path, does: str) -> str:
         "    return method\n"
         "Supervisor.cut = more(Supervisor.cut)\n"
         "Supervisor.finish = more(Supervisor.finish)\n"
+        f"{patch}\n"
         "raise SystemExit(serve())\n"
     )
     path = folder / "hosts.toml"
@@ -386,6 +387,21 @@ def test_what_was_done_before_a_lost_host_ended_is_not_waited_for(tmp_path: Path
         assert run.wait() == 0
         assert exact(run.out)
         assert "nothing was left to do for the actors of a lost host" in run.log
+
+
+def test_a_host_that_has_done_its_last_is_not_lost(tmp_path: Path) -> None:
+    """Its source would be, but that all of it is safe was heard before."""
+    never = "step = Supervisor.step; Supervisor.step = lambda *told: step(*told) or True"
+    hosts = with_agent_that(tmp_path, "pass", never)  # it does not say that all have ended
+    with Run("-hosts", hosts, "-count", "3", *COUNT, "@b", "--to-summary", "@local") as run:
+        source = wait_for(lambda: processes(run, "/scratch.1"), "the source")[0]
+        wait_for(lambda: not source.is_running(), "its end")
+        link = processes(run, "/@b")[0]
+        wait_for(idle(link), "what the source noted last, which is told ten times a second")
+        link.kill()
+        assert run.wait() == 0
+        assert run.out.splitlines() == [f"n: [{n}.]" for n in range(3)]
+        assert "iterations made" not in run.log
 
 
 def test_no_host_is_lost_where_all_is_stopped_at_once(hosts: str) -> None:
