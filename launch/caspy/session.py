@@ -5,14 +5,15 @@ What costs time to import is imported where it is used: ``caspy -h`` answers at 
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caspy.errors import PlanError, Problem
-from caspy.recipe import At
+from caspy.recipe import NOWHERE, At
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from caspy.build import Built
     from caspy.hosts.places import Places
@@ -39,6 +40,15 @@ class Wrong(Exception):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = problems
+
+
+@contextlib.contextmanager
+def _blaming(*errors: type[Exception], at: At = NOWHERE) -> Iterator[None]:
+    """Take such errors for what is wrong with a word of the command line."""
+    try:
+        yield
+    except errors as error:
+        raise Wrong([Problem(str(error), at)]) from error
 
 
 class Session:
@@ -125,23 +135,19 @@ class Session:
             self._problems.append(Problem(text, words[0].at))
         if self._problems:
             raise Wrong(self._problems)
-        try:
+        with _blaming(*visit.ERRORS, at=self._at[what]):
             if what == "web":
                 return visit.web(bus, self._options["web_control"])
             return visit.VISITS[what](bus, key)
-        except visit.ERRORS as error:
-            raise Wrong([Problem(str(error), self._at[what])]) from error
 
     def _grant(self, what: str, bus: str) -> int:
         """Say who may do what with a bus from other hosts."""
         from camagick_broker.errors import AddressError
         from caspy import granting
 
-        try:
-            work = {"grant": granting.grant, "revoke": granting.revoke}[what]
+        work = {"grant": granting.grant, "revoke": granting.revoke}[what]
+        with _blaming(AddressError, at=self._at[what]):
             text, code = work(bus, [word.text for word in self._words])
-        except AddressError as error:
-            raise Wrong([Problem(str(error), self._at[what])]) from error
         print(text, end="")
         return code
 
@@ -202,12 +208,10 @@ class Session:
         if options["yaml"] == "-" and any(node.reads_input for node in nodes):
             text = "the recipe comes from standard input, and a source wants to read it, too"
             raise Wrong([Problem(text, self._at["yaml"])])
-        try:
+        with _blaming(PlanError):
             plan = make_plan(
                 built.flows, window=options["window"], count=options["count"], bus=options["bus"]
             )
-        except PlanError as error:
-            raise Wrong([Problem(str(error))]) from error
         if options["plan"] is not None:
             print(self._shown(plan))
             return 0
@@ -223,10 +227,8 @@ class Session:
             for make in map(self._watcher, ("metrics", "stats", "web", "listen"))
             if make is not None
         ]
-        try:
+        with _blaming(PlanError):
             return int(execute(plan, policy, watchers, self._places()))
-        except PlanError as error:
-            raise Wrong([Problem(str(error))]) from error
 
     def _shown(self, plan: Plan) -> str:
         """Return a plan as it is asked for, with what crosses the network where it runs."""
@@ -234,10 +236,8 @@ class Session:
         from caspy.render import render
 
         passing = measured(plan, self._options["bus"])
-        try:
+        with _blaming(PlanError):
             return render(plan, self._options["plan"], self._places(), passing).rstrip("\n")
-        except PlanError as error:
-            raise Wrong([Problem(str(error))]) from error
 
     def _emitted(self, pipes: Sequence[Flow], plan: Plan) -> str:
         """Return what another starter needs to run this."""
@@ -252,13 +252,11 @@ class Session:
             if options[name] is not None:
                 path = Path(options[name])
                 words += [f"-{name}", "-" if str(path) == "-" else str(path.absolute())]
-        try:
+        with _blaming(PlanError, at=self._at["emit"]):
             return emit(
                 options["emit"], plan, options["bus"], places.hosts, places.engine, dumps(pipes),
                 passed, words,
             )  # fmt: skip
-        except PlanError as error:
-            raise Wrong([Problem(str(error), self._at["emit"])]) from error
 
     def _places(self) -> Places:
         """Return where other hosts are; raises where the hosts file is wrong."""
@@ -284,15 +282,13 @@ class Session:
             return None
         from caspy import watchers
 
-        try:
+        with _blaming(PlanError, at=self._at[name]):
             if name == "listen":
                 return watchers.gateway(value, self._options["ports"])
             if name == "web":
                 return watchers.page(value, self._options["web_control"])
             make = {"stats": watchers.statistics, "metrics": watchers.metrics}
             return make[name](value)
-        except PlanError as error:
-            raise Wrong([Problem(str(error), self._at[name])]) from error
 
 
 def _save(text: str, target: str, at: At) -> None:

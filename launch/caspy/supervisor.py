@@ -16,7 +16,6 @@ from caspy.crew import ALONE, FIRST, Crew
 from caspy.drain import Drain
 from caspy.errors import PlanError
 from caspy.hosts.outpost import Outposts
-from caspy.hosts.switch import LOST
 from caspy.placement import HOME
 from caspy.policy import SPAN_S, Deaths, Policy
 from caspy.process import Child, fork
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from camagick_broker.running import Card
     from caspy.crew import Beginning, Post
     from caspy.hosts.channel import Channel
+    from caspy.hosts.outpost import Outpost
     from caspy.plan import Plan
     from caspy.watchers import Watcher
 
@@ -95,8 +95,7 @@ class Supervisor:
     def start(self) -> None:
         """Fork the broker, the helper services, and all actors of this host."""
         for outpost in self._outposts:  # first: nobody else shall hold their channels open
-            self.keep(outpost.start(self, self._folder, self._outposts))
-            self._poll.register(outpost.fileno(), select.EPOLLIN)
+            self._start_link(outpost)
         if self._post.host == HOME:
             self._start_helper("broker")
         for service in self.plan.services(self._post.host):
@@ -180,15 +179,18 @@ class Supervisor:
                 self._reap(handle)
             if time.monotonic() > deadline:
                 self.kill()
-                for kind in _SPEAKERS:
-                    for child in self._of(kind):
-                        child.signal(signal.SIGKILL)
+                for child in self._children.values():
+                    child.signal(signal.SIGKILL)
         self._poll.close()
         self._outposts.account(self.plan, self.ledger)
         self._crew.close()
         self._outposts.close()
 
     # Starting
+
+    def _start_link(self, outpost: Outpost) -> None:
+        self.keep(outpost.start(self, self._folder, self._outposts))
+        self.watch(outpost.fileno())
 
     def _start_actor(self, number: int, incarnation: int) -> None:
         name, waits = self._crew.name(number), self._crew.waits(number)
@@ -226,9 +228,9 @@ class Supervisor:
 
     def _await_nobody(self) -> None:
         """Start nobody again; a host that was waited for is lost."""
-        for who in self._due:
-            if isinstance(who, str) and who.startswith("@"):
-                self._outposts.named(who).close_up(LOST)
+        for outpost in self._outposts:
+            if outpost.name in self._due:
+                outpost.give_up()
         self._due.clear()
 
     def _of(self, kind: str) -> list[Child]:
@@ -245,15 +247,13 @@ class Supervisor:
         code = child.reap()
         self._drain.stir(time.monotonic())
         if child.kind == "link":
-            self._poll.unregister(self._outposts.named(child.name).fileno())
-        if self._cut_at is not None:
-            if child.kind == "link":
-                self._outposts.named(child.name).close_up(code)
+            self._link_ended(self._outposts.named(child.name), code)
+        elif self._cut_at is not None:
             return
-        if child.kind == "actor":
+        elif child.kind == "actor":
             self._actor_ended(child, code)
-        elif child.kind in ("link", "gate"):
-            self._lost(child, code)
+        elif child.kind == "gate":  # the launcher has gone
+            self.cut()
         elif self._of("actor") or self._due or self._outposts.left:
             self._helper_ended(child, code)
 
@@ -271,26 +271,31 @@ class Supervisor:
             elif message["op"] == "ended" and message["code"]:
                 self.exit_code = self.exit_code or 1
 
-    def _lost(self, child: Child, code: int) -> None:
-        """Note that another host has gone: with its actors, or with the launcher."""
-        if child.kind == "gate":
-            self.cut()
-            return
-        outpost = self._outposts.named(child.name)
+    def _link_ended(self, outpost: Outpost, code: int) -> None:
+        self._poll.unregister(outpost.fileno())
+        if self._cut_at is None:
+            self._lost(outpost, code)
+        elif code:
+            outpost.give_up()
+        else:
+            outpost.ended = True
+
+    def _lost(self, outpost: Outpost, code: int) -> None:
+        """Note that another host has gone, with its actors."""
         outpost.is_unheard = True
         outpost.ended = outpost.ended or outpost.is_done(self.ledger)
         if outpost.ended:
             return
         why, now = outpost.why(code), time.monotonic()
-        if outpost.is_repeatable and self._deaths.note(child.name, now) is not None:
+        if outpost.is_repeatable and self._deaths.note(outpost.name, now) is not None:
             wait_s = outpost.fence_s(code)
             log.warning(
                 'msg="a host is lost: %s; its actors are started again in %.0f s" host=%s', why,
                 wait_s, outpost.alias,
             )  # fmt: skip
-            self._due[child.name] = (now + wait_s, 0)
+            self._due[outpost.name] = (now + wait_s, 0)
             return
-        outpost.ended = outpost.is_lost = True
+        outpost.give_up()
         log.error('msg="a host is lost: %s" host=%s', why, outpost.alias)
         self._fail(cut=True)
 
@@ -300,16 +305,14 @@ class Supervisor:
             outpost = self._outposts.renew(name, self.plan, self.ledger)
         except PlanError as error:
             log.error('msg="%s"', error)  # noqa: TRY400 - there is nobody to raise it to
-            lost = self._outposts.named(name)
-            lost.ended = lost.is_lost = True
+            self._outposts.named(name).give_up()
             self._fail(cut=True)
             return
         if outpost is None:
             log.info('msg="nothing was left to do for the actors of a lost host" host=%s', name)
             return
         log.warning('msg="the actors of a lost host are started again" host=%s', outpost.alias)
-        self.keep(outpost.start(self, self._folder, self._outposts))
-        self._poll.register(outpost.fileno(), select.EPOLLIN)
+        self._start_link(outpost)
         if self._drain.begun:
             outpost.tell("drain")
 

@@ -122,6 +122,13 @@ def more_rows(run: Run) -> None:
     wait_for(lambda: len(run.out) > before + 300, "more rows")
 
 
+def kill_agent_of(run: Run, name: str) -> None:
+    """Kill the agent that has started an actor."""
+    agent = processes(run, name)[0].parent()
+    assert agent is not None
+    agent.kill()
+
+
 def idle(process: psutil.Process) -> Callable[[], bool]:
     """Return what tells whether a process has done nothing since it was asked last."""
     seen: list[float] = []
@@ -274,9 +281,7 @@ def test_a_failure_elsewhere_ends_the_run(hosts: str, tmp_path: Path) -> None:
 def test_a_killed_agent_ends_the_run_and_says_so(hosts: str) -> None:
     with Run("-hosts", hosts, *LINE) as run:
         wait_for(lambda: "\n50.0\t" in run.out, "rows")
-        agent = processes(run, "/scratch.1")[0].parent()
-        assert agent is not None
-        agent.kill()
+        kill_agent_of(run, "/scratch.1")
         assert run.wait() == 1
         assert exact(run.out)
         assert "a host is lost" in run.log
@@ -291,9 +296,7 @@ def test_a_slow_end_of_an_agent_costs_none_of_its_last_words(tmp_path: Path) -> 
     line = [*COUNT, *shlex.split("rate=300 @a --npfun sum @b --to-summary @b mode=table")]
     with Run("-hosts", hosts, *line) as run:
         wait_for(lambda: "\n50.0" in run.out, "rows")
-        agent = processes(run, "/scratch.1")[0].parent()
-        assert agent is not None
-        agent.kill()
+        kill_agent_of(run, "/scratch.1")
         assert run.wait() == 1
         _, safe, _, _ = map(int, found(LOSSES, run.log))
         assert rows(run.out) == [[float(number)] for number in range(safe)]

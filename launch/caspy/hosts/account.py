@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from caspy.rule import ancestors
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from camagick_broker.ledger import Ledger
     from caspy.layout import Actor
-    from caspy.plan import Pipe, Plan
+    from caspy.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -76,38 +78,31 @@ def losses(
     sure = {number: seq + plan.window for number, seq in begins.items()}
     for pipe in plan.pipes:
         if any(actor.host in lost for actor in pipe.actors):
-            for actor in pipe.actors:
-                if not actor.inputs:
-                    yield _loss(plan, _behind(pipe, actor), ledger, unheard, sure)
+            before = ancestors(pipe.actors)
+            for head in pipe.heads:
+                behind = [one for one in pipe.actors if head in {one.number, *before[one.number]}]
+                yield _loss(plan, behind, ledger, unheard, sure)
 
 
 def _loss(
     plan: Plan, behind: list[Actor], ledger: Ledger, unheard: Collection[str],
     sure: Mapping[int, int],
 ) -> Loss:  # fmt: skip
+    """Count for a source, the first of all that are `behind` it."""
     source = behind[0]
-    last = {actor.number: actor for actor in behind if not actor.consumers}
-    rows = {number: ledger[number] for number in last}
+    last = [actor for actor in behind if not actor.consumers]
+    rows = [ledger[actor.number] for actor in last]
     return Loss(
         source=source,
         # What others have made of an iteration was made, though its source had no time to say so.
         made=max(ledger[actor.number].made for actor in behind),
         is_made_exact=source.host not in unheard,
-        safe=min(row.low for row in rows.values()),
+        safe=min(row.low for row in rows),
         # One that was killed may have stored what it had no time to note.
         is_safe_exact=all(
-            last[number].host not in unheard
-            and row.begun <= row.made == row.low >= sure.get(number, 0)
-            for number, row in rows.items()
+            actor.host not in unheard
+            and row.begun <= row.made == row.low >= sure.get(actor.number, 0)
+            for actor, row in zip(last, rows, strict=True)
         ),
         most=plan.window,
     )
-
-
-def _behind(pipe: Pipe, source: Actor) -> list[Actor]:
-    """Return an actor, and behind it all that get something of it."""
-    found = {source.number}
-    for actor in pipe.actors:  # producers stand before their consumers
-        if found.intersection(actor.inputs):
-            found.add(actor.number)
-    return [actor for actor in pipe.actors if actor.number in found]

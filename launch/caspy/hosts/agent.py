@@ -126,13 +126,12 @@ def _start_gate(
         To the gate. It stays open until this process ends: the gate would take its end for that of
         the agent, and end itself without the last words that it is still to say.
     """
-    ours, theirs = socket.socketpair()
+    inside, outside = Channel.pair()
     reads, writes = os.pipe()
 
     def work() -> int:
-        ours.close()
+        inside.close()
         os.close(writes)
-        outside = Channel(theirs.fileno(), theirs.fileno())
         own, others = supervisor.plan.parted(told["host"])
         return serve_gate(
             folder, reads, channel, outside, supervisor.ledger, own, others, told["patience"]
@@ -140,12 +139,10 @@ def _start_gate(
 
     pid = fork(f"caspy: {told['bus']}/gate", work, signal.SIGTERM)  # it cleans up
     supervisor.keep(Child("gate", pid, "gate"))
-    theirs.close()
+    outside.close()
     os.close(reads)
     channel.close()  # from here on it is the gate's alone
     _redirect(writes, 1)
-    end = ours.detach()
-    inside = Channel(end, end)
     supervisor.report_to(inside)
     return inside
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import socket
 import struct
 import time
-from typing import Any
+from typing import Any, Self
 
 import msgpack
 
@@ -48,6 +49,15 @@ class Channel:
         self._kept: list[dict[str, Any]] = []  # what came together with what was expected
         for handle in {reads, writes}:
             os.set_blocking(handle, False)
+
+    @classmethod
+    def pair(cls) -> tuple[Self, Self]:
+        """Return the two ends of a new one, for this process and one that it forks.
+
+        Nobody else owns their files: an end stays open until it is closed, or its process ends.
+        """
+        one, other = (end.detach() for end in socket.socketpair())
+        return cls(one, one), cls(other, other)
 
     @property
     def is_full(self) -> bool:

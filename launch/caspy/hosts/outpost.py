@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +73,7 @@ class Outpost:
 
     def start(self, supervisor: Supervisor, folder: str, everybody: Iterable[Outpost]) -> Child:
         """Fork the link to the agent; the channels of `everybody` else are not its own."""
-        ours, theirs = socket.socketpair()
+        ours, theirs = Channel.pair()
 
         def work() -> int:
             from caspy.hosts.link import Link, serve
@@ -83,10 +82,9 @@ class Outpost:
             for other in everybody:
                 if other is not self and other.fileno() < 0:
                     other.let_go()
-            inside = Channel(theirs.fileno(), theirs.fileno())
             there, own = supervisor.plan.parted(self.host)
             link = Link(
-                folder, supervisor.plan.run, self._channel, inside, supervisor.ledger, own, there,
+                folder, supervisor.plan.run, self._channel, theirs, supervisor.ledger, own, there,
                 self._patience_s,
             )  # fmt: skip
             return serve(link, self._agent)
@@ -94,8 +92,7 @@ class Outpost:
         pid = fork(f"caspy: {supervisor.plan.bus}/@{self.alias}", work)
         theirs.close()
         self.let_go()
-        end = ours.detach()
-        self._inside = Channel(end, end)
+        self._inside = ours
         return Child(self.name, pid, "link")
 
     @property
@@ -130,10 +127,10 @@ class Outpost:
         """Tell whether nothing is left to do for its actors, as far as they could say so."""
         return all(ledger[actor.number].over for actor in self._actors)
 
-    def close_up(self, code: int) -> None:
-        """Note that the link has ended, when nobody is to take anybody's place any more."""
-        self.is_unheard = code != 0
-        self.is_lost = self.is_lost or (self.is_unheard and not self.ended)
+    def give_up(self) -> None:
+        """Note that it has gone without its last words, and that nobody takes its place."""
+        self.is_unheard = True
+        self.is_lost = self.is_lost or not self.ended
         self.ended = True
 
     def fence_s(self, code: int) -> float:
