@@ -311,6 +311,18 @@ def test_it_is_said_when_the_last_words_of_an_agent_are_missing(tmp_path: Path) 
     assert "lost" not in done.stderr
 
 
+def test_an_agent_that_is_told_to_end_while_it_ends_leaves_nothing_behind(tmp_path: Path) -> None:
+    # The link, which has lost its gate, tells it so in the middle of this.
+    slowly = (
+        "import shutil\n"
+        "remove = shutil.rmtree\n"
+        "shutil.rmtree = lambda *args, **kw: (time.sleep(0.3), remove(*args, **kw))"
+    )
+    hosts = with_agent_that(tmp_path, "[os.kill(one.pid, 9) for one in self._of('gate')]", slowly)
+    done = caspy("-hosts", hosts, "-count", "3", *COUNT, "@a", "--to-summary", "@b")
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+
+
 def test_nothing_is_left_when_the_launcher_is_killed(hosts: str) -> None:
     with Run("-hosts", hosts, *LINE) as run:
         wait_for(lambda: "\n50.0\t" in run.out, "rows")
@@ -354,6 +366,33 @@ def test_an_agent_is_nothing_for_people() -> None:
         timeout=DEADLINE_S,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (1, b"")  # its input has ended
+
+
+def test_an_agent_ends_when_it_is_told_to() -> None:
+    """Before anybody has given it an order; some systems end so what a user has left running."""
+    with subprocess.Popen(
+        [*CASPY, "-agent"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as agent:
+        assert agent.stdout is not None
+        agent.stdout.read(4)  # it has begun to say hello
+        agent.terminate()
+        assert agent.wait(DEADLINE_S) == 0
+        assert agent.stderr is not None
+        assert agent.stderr.read() == b""
+
+
+def test_an_agent_that_is_told_to_end_in_a_run_takes_all_of_its_own_with_it(hosts: str) -> None:
+    with Run("-hosts", hosts, *LINE) as run:
+        wait_for(lambda: "\n50.0\t" in run.out, "rows")
+        source = processes(run, "/scratch.1")[0]
+        agent = source.parent()
+        assert agent is not None
+        agent.terminate()
+        assert run.wait() == 1
+        assert exact(run.out)
+        assert "a host is lost" in run.log
+        assert "Traceback" not in run.log
+        assert not source.is_running()
 
 
 def test_no_secret_can_be_seen(hosts: str) -> None:

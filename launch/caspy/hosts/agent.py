@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from camagick import __version__
 from camagick_broker.address import bus_folder, clean_up
@@ -30,8 +30,11 @@ from caspy.hosts.channel import Channel
 from caspy.hosts.gate import serve_gate
 from caspy.hosts.ports import reserve
 from caspy.limits import allow_open_files
-from caspy.process import Child, fork
+from caspy.process import Child, fork, told_to_stop
 from caspy.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +49,13 @@ def serve() -> int:
         return 2
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and clean up
+    end = _End()
     channel = Channel(os.dup(0), os.dup(1))
     _redirect(os.open(os.devnull, os.O_RDWR), 0, 1)
     try:
         with contextlib.ExitStack() as holds:
-            told = _introduce(channel, holds)
-            return _run(channel, told) if told is not None else 0
+            told = _introduce(channel, holds, end)
+            return _run(channel, told, end) if told is not None else 0
     except (EOFError, TimeoutError):
         return 1
     except (PlanError, AddressError) as error:
@@ -63,7 +66,23 @@ def serve() -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # nothing is left that would need an end
 
 
-def _introduce(channel: Channel, holds: contextlib.ExitStack) -> dict[str, Any] | None:
+class _End:
+    """SIGTERM, which is heeded where there is time for it: what cleans up is not interrupted.
+
+    Attributes
+    ----------
+    bell
+        An open file that is readable once the signal has come.
+    has_come
+        Tells whether it has.
+    """
+
+    def __init__(self) -> None:
+        self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.has_come = told_to_stop(lambda: os.eventfd_write(self.bell, 1))
+
+
+def _introduce(channel: Channel, holds: contextlib.ExitStack, end: _End) -> dict[str, Any] | None:
     """Say who this is, and do what the launcher wants to know; return its order."""
     channel.send(
         "hello", version=__version__, protocol=VERSION, python=platform.python_version(),
@@ -71,9 +90,9 @@ def _introduce(channel: Channel, holds: contextlib.ExitStack) -> dict[str, Any] 
         ssh=os.environ.get("SSH_CONNECTION", "").split(),
     )  # fmt: skip
     deadline = time.monotonic() + _ORDER_S
-    while time.monotonic() < deadline:
-        select.select([channel.reads], [], [], 1.0)
-        for message in channel.receive() if select.select([channel.reads], [], [], 0)[0] else ():
+    while time.monotonic() < deadline and not end.has_come():
+        readable, _, _ = select.select([channel.reads, end.bell], [], [], 1.0)
+        for message in channel.receive() if channel.reads in readable else ():
             if message["op"] == "time":
                 channel.send("time", ns=time.time_ns())
             elif message["op"] == "reserve":
@@ -88,7 +107,7 @@ def _reserved(message: dict[str, Any], holds: contextlib.ExitStack) -> list[int]
     return reserve(message["address"], message["count"], (low, high), holds)
 
 
-def _run(channel: Channel, told: dict[str, Any]) -> int:
+def _run(channel: Channel, told: dict[str, Any], end: _End) -> int:
     """Carry out an order."""
     with contextlib.suppress(OSError):
         os.chdir(told["cwd"])
@@ -102,7 +121,8 @@ def _run(channel: Channel, told: dict[str, Any]) -> int:
         try:
             inside = _start_gate(supervisor, channel, str(folder), told)
             inside.send("ready")
-            _obey(supervisor, inside)
+            supervisor.watch(end.bell)
+            _obey(supervisor, inside, end.has_come)
         finally:
             supervisor.finish()
         return supervisor.exit_code
@@ -147,11 +167,11 @@ def _start_gate(
     return inside
 
 
-def _obey(supervisor: Supervisor, inside: Channel) -> None:
-    """Run the actors, and do what the launcher says, until it says that all is over."""
+def _obey(supervisor: Supervisor, inside: Channel, has_end_come: Callable[[], bool]) -> None:
+    """Run the actors, and do what the launcher says, until somebody says that all is over."""
     supervisor.start()
     said_ended = False
-    while not supervisor.is_alone:
+    while not supervisor.is_alone and not has_end_come():
         running = supervisor.step(0.5)
         if not running and not said_ended:
             said_ended = True
