@@ -4,7 +4,8 @@ A document is run from top to bottom in a folder of its own, beside a copy of ``
 
 * ``console``: lines that begin with ``$`` are commands, what follows is their output. Numbers may
   differ, ``...`` stands for anything. A pipe that would run for ever is stopped with Ctrl-C as soon
-  as the output shown has come. A command that ends in ``&`` runs until the end of its block.
+  as the output shown has come; one whose exit code is asked for (``echo $?``) ends by itself. A
+  command that ends in ``&`` runs until the end of its block.
 * ``python`` and ``yaml``: a first line ``# NAME`` saves the block as that file. A script that calls
   ``asyncio.run`` is run, and so is a block without a name; a ``text`` block right behind it is its
   output. Recipes are read by ``caspy -plan``.
@@ -263,12 +264,12 @@ class Shell:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text + "\n")
         if block.language == "yaml":
-            self._run(Command(f"caspy -plan -yaml {block.file}", ("...",)), checked=True)
+            self._run(Command(f"caspy -plan -yaml {block.file}", ("...",)))
         elif not block.file or "asyncio.run(" in block.text:
             name = block.file or "snippet.py"
             (self.folder / name).write_text(block.text + "\n")
             shown = behind.text.splitlines() if behind and behind.language == "text" else []
-            self._run(Command(f"python {name}", tuple(shown)), checked=True)
+            self._run(Command(f"python {name}", tuple(shown)))
 
     def _console(self, text: str) -> None:
         todo = commands(text)
@@ -284,7 +285,7 @@ class Shell:
                 elif command.text == "echo $?":
                     assert command.expected == (str(self._last),), f"exit code {self._last}"
                 elif not command.text.startswith("source "):
-                    self._run(command, checked=following != "echo $?")
+                    self._run(command, asked=following == "echo $?")
             for running in started:
                 running.interrupt()
                 assert running.wait() == 0, "a command in the background failed"
@@ -292,11 +293,14 @@ class Shell:
     def _start(self, text: str) -> Running:
         return Running(replaced(text, self._ports), self.folder, self._env)
 
-    def _run(self, command: Command, *, checked: bool) -> None:
-        """Run a command and compare its output."""
+    def _run(self, command: Command, *, asked: bool = False) -> None:
+        """Run a command and compare its output.
+
+        Where its exit code is asked for, it ends by itself, and need not be a success.
+        """
         text, wrong = command.text, command.expected[:1] and command.expected[0][:6] == "caspy:"
         lasting = re.search(r"\b(caspy|camonitor|pvmonitor)\b", text)
-        ends = bool(wrong) or not lasting or any(word in _ENDS for word in text.split())
+        ends = asked or bool(wrong) or not lasting or any(word in _ENDS for word in text.split())
         if not ends and not command.expected and "caspy" in text:
             text, ends = f"{text} -count 2", True
         if text.startswith(_C_TOOLS) and not lasting:
@@ -309,7 +313,7 @@ class Shell:
             if not ends and command.expected:
                 running.interrupt()
             self._last = running.wait()
-            if checked:
+            if not asked:
                 accepted = (2,) if wrong else (0,) if "caspy" in text else (0, -signal.SIGINT)
                 assert self._last in accepted, f"exit code {self._last}"
         except (AssertionError, subprocess.TimeoutExpired) as error:
