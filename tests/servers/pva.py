@@ -87,33 +87,39 @@ def structures(env: Mapping[str, str], *pvs: str) -> dict[str, Any]:
 
 
 class Pvmonitor:
-    """A running pvmonitor, whose output can be looked at; started anew where it says nothing.
+    """A running pvmonitor, whose output can be looked at; started anew where it hangs.
 
-    Seldom it forgets the name of a PV, or hangs, before it prints anything.
+    It may do so before it prints any value, and says then nothing at all, or that it was surprised
+    by an exception of its own (bad_weak_ptr, when the answer comes at a bad moment).
     """
 
     #: Seconds after which one that has not said a word is replaced.
     PATIENCE = 5.0
+    SURPRISED = "Unhandled exception"
 
     def __init__(self, env: Mapping[str, str], *pvs: str) -> None:
         self._command, self._env = [str(tools() / "pvmonitor"), *pvs], full(env)
         self._file = tempfile.NamedTemporaryFile("r", prefix="pvmonitor-")  # noqa: SIM115
+        self._before = ""
         self._start()
 
     def _start(self) -> None:
-        self.process = subprocess.Popen(
-            self._command, env=self._env, stdout=os.open(self._file.name, os.O_WRONLY),
-            stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        with open(self._file.name, "w") as output:
+            self.process = subprocess.Popen(
+                self._command, env=self._env, stdout=output, stderr=subprocess.STDOUT
+            )
         self._since = time.monotonic()
 
     def text(self) -> str:
-        """Return all that it has printed."""
+        """Return all that it, and those before it, have printed."""
         text = Path(self._file.name).read_text()
-        if not text and time.monotonic() - self._since > self.PATIENCE:
+        silent = not text and time.monotonic() - self._since > self.PATIENCE
+        if silent or self.SURPRISED in text:
+            self._before += text
             self._end()
             self._start()
-        return text
+            return self._before
+        return self._before + text
 
     def _end(self) -> None:
         self.process.kill()
