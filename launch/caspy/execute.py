@@ -16,13 +16,14 @@ from caspy.card import make_card
 from caspy.errors import PlanError
 from caspy.hosts.opening import opened as outposts_opened
 from caspy.hosts.places import Places
+from caspy.hosts.talk import GivenUpError
 from caspy.limits import allow_open_files
 from caspy.policy import Policy
 from caspy.process import DRAIN
 from caspy.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from caspy.plan import Plan
     from caspy.watchers import Watcher
@@ -52,7 +53,7 @@ def execute(
     -------
     int
         0 for a normal end (Ctrl-C and a closed output are one), 1 after a failure, 130 after a
-        second Ctrl-C.
+        second Ctrl-C, or one while other hosts have not answered yet.
 
     Raises
     ------
@@ -60,14 +61,19 @@ def execute(
         When the bus cannot be set up.
     """
     interrupts: list[int] = []
-    with _signals(interrupts) as bell, opened(plan, policy, watchers, places) as supervisor:
-        supervisor.watch(bell)
-        supervisor.start()
-        while supervisor.step(0.5):
-            if _pressed(interrupts) > 1:
-                supervisor.kill()
-            elif interrupts:
-                supervisor.drain()
+    begun = opened(plan, policy, watchers, places, lambda: bool(interrupts))
+    try:
+        with _signals(interrupts) as bell, begun as supervisor:
+            supervisor.watch(bell)
+            supervisor.start()
+            while supervisor.step(0.5):
+                if _pressed(interrupts) > 1:
+                    supervisor.kill()
+                elif interrupts:
+                    supervisor.drain()
+    except GivenUpError as error:
+        log.warning('msg="%s"', error)
+        return _INTERRUPTED
     return _INTERRUPTED if _pressed(interrupts) > 1 else supervisor.exit_code
 
 
@@ -79,9 +85,12 @@ def _pressed(interrupts: list[int]) -> int:
 @contextlib.contextmanager
 def opened(
     plan: Plan, policy: Policy | None = None, watchers: Sequence[Watcher] = (),
-    places: Places | None = None,
+    places: Places | None = None, given_up: Callable[[], bool] = lambda: False,
 ) -> Iterator[Supervisor]:  # fmt: skip
-    """Hold the folder of a bus while its supervisor is in use, and leave nothing behind."""
+    """Hold the folder of a bus while its supervisor is in use, and leave nothing behind.
+
+    Other hosts are waited for until `given_up` says that it is no use.
+    """
     try:
         for pipe in plan.pipes:
             for remark in pipe.remarks:
@@ -93,7 +102,7 @@ def opened(
         with (
             bus_folder(plan.bus) as folder,
             logbook.kept(folder),
-            outposts_opened(plan, places, policy) as (post, outposts),
+            outposts_opened(plan, places, policy, given_up) as (post, outposts),
         ):
             card = make_card(plan)
             running.write(folder, card)

@@ -15,13 +15,14 @@ from caspy import helpers
 from caspy.crew import ALONE, FIRST, Crew
 from caspy.drain import Drain
 from caspy.errors import PlanError
-from caspy.hosts.outpost import Outposts
+from caspy.hosts.outposts import Outposts
 from caspy.placement import HOME
 from caspy.policy import SPAN_S, Deaths, Policy
 from caspy.process import Child, fork
 from caspy.watchdog import Watchdog
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from camagick_broker.running import Card
@@ -82,6 +83,7 @@ class Supervisor:
             row.low = row.made = row.begun = seq
             row.over = number in begin.over
         self._post, self._outposts = post, outposts or Outposts()
+        self.watch(self._outposts.fileno())
         self._report: Channel | None = None
         self._deaths = Deaths(self._policy.restart)
         self._watchdog = Watchdog(self._policy.hang_s) if self._policy.hang_s else None
@@ -196,7 +198,7 @@ class Supervisor:
         name, waits = self._crew.name(number), self._crew.waits(number)
         poison = self._deaths.poison(number)
         work = self._crew.work(number, incarnation, poison)
-        pid = fork(f"caspy: {self.plan.bus}/{name}", work)
+        pid = self._fork(name, work)
         child = Child(name, pid, "actor", waits=waits, number=number, incarnation=incarnation)
         self.keep(child)
         if self._watchdog is not None:
@@ -207,8 +209,15 @@ class Supervisor:
     def _start_helper(self, name: str, incarnation: int = 1) -> None:
         kind = "broker" if name == "broker" else "watcher" if name in self._beside else "service"
         last = signal.SIGTERM if kind == "broker" else signal.SIGKILL  # the broker cleans up
-        pid = fork(f"caspy: {self.plan.bus}/{name}", self._helper(name), last)
+        pid = self._fork(name, self._helper(name), last)
         self.keep(Child(name, pid, kind, incarnation=incarnation))
+
+    def _fork(self, name: str, work: Callable[[], int], last: int = signal.SIGKILL) -> int:
+        def alone() -> int:
+            self._outposts.let_go()  # whose agent would not see the end of its channel
+            return work()
+
+        return fork(f"caspy: {self.plan.bus}/{name}", alone, last)
 
     def _helper(self, name: str) -> Any:
         folder, plan = self._folder, self.plan
@@ -229,9 +238,10 @@ class Supervisor:
     def _await_nobody(self) -> None:
         """Start nobody again; a host that was waited for is lost."""
         for outpost in self._outposts:
-            if outpost.name in self._due:
+            if outpost.name in self._due or self._outposts.is_sought(outpost.name):
                 outpost.give_up()
         self._due.clear()
+        self._outposts.seek_no_more()
 
     def _of(self, kind: str) -> list[Child]:
         return [child for child in self._children.values() if child.kind == kind]
@@ -261,7 +271,8 @@ class Supervisor:
         """Read what woke the supervisor, which is not the end of a process."""
         outpost = self._outposts.at(handle)
         if outpost is None:
-            if self._report is None or handle != self._report.reads:  # the bell of a signal
+            known = (self._outposts.fileno(), self._report.reads if self._report else None)
+            if handle not in known:  # the bell of a signal
                 os.read(handle, 64)
             return
         for message in outpost.hear():
@@ -301,20 +312,19 @@ class Supervisor:
 
     def _renew(self, name: str) -> None:
         """Have an agent again for a host that was lost, there or on another one."""
-        try:
-            outpost = self._outposts.renew(name, self.plan, self.ledger)
-        except PlanError as error:
-            log.error('msg="%s"', error)  # noqa: TRY400 - there is nobody to raise it to
+        if not self._outposts.seek(name, self.plan, self.ledger):
+            log.info('msg="nothing was left to do for the actors of a lost host" host=%s', name)
+
+    def _renewed(self, name: str, found: Outpost | PlanError) -> None:
+        if isinstance(found, PlanError):
+            log.error('msg="%s"', found)
             self._outposts.named(name).give_up()
             self._fail(cut=True)
             return
-        if outpost is None:
-            log.info('msg="nothing was left to do for the actors of a lost host" host=%s', name)
-            return
-        log.warning('msg="the actors of a lost host are started again" host=%s', outpost.alias)
-        self._start_link(outpost)
+        log.warning('msg="the actors of a lost host are started again" host=%s', found.alias)
+        self._start_link(found)
         if self._drain.begun:
-            outpost.tell("drain")
+            found.tell("drain")
 
     def _fail(self, *, cut: bool) -> None:
         """End the run, which has failed: at once, or when what is under way is done."""
@@ -396,6 +406,8 @@ class Supervisor:
                     self._renew(who)
                 else:
                     self._start_helper(who, incarnation)
+        for name, found in self._outposts.found():
+            self._renewed(name, found)
         if self._watchdog is not None:
             self._kill_the_hung(self._watchdog, now)
         left = [child.name for child in self._of("actor")] + self._outposts.left

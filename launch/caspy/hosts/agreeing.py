@@ -17,6 +17,7 @@ from caspy.errors import PlanError
 from caspy.hosts import engine
 from caspy.hosts.channel import Channel, ChannelError
 from caspy.hosts.outpost import end
+from caspy.hosts.talk import Question
 from caspy.placement import HOME
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from camagick_broker.network import Network
     from caspy.hosts.places import Places
+    from caspy.hosts.talk import Questions
     from caspy.hostsfile import Host
     from caspy.plan import Plan
 
@@ -41,6 +43,7 @@ class Agent:
 
     def __init__(self, host: str, known: Host, places: Places) -> None:
         self.host, self.known = host, known
+        self._program = engine.command(known, places.engine)[0]
         self.process: subprocess.Popen[bytes] = engine.start(known, places.engine)
         assert self.process.stdin is not None  # noqa: S101 - for the type checker
         assert self.process.stdout is not None  # noqa: S101
@@ -54,14 +57,16 @@ class Agent:
         self.address, self.ahead_ns = "", 0
         self.networks: dict[int, Network] = {}
 
-    def ask(self, op: str, seconds: float, **content: Any) -> dict[str, Any]:
-        """Tell the agent something, and return what it answers."""
-        if content or op == "time":
-            self.channel.send({"ports": "reserve", "ready": "order"}.get(op, op), **content)
+    def hear(self, answer: str) -> dict[str, Any] | None:
+        """Return the answer that has come, None where there is none yet.
+
+        Raises
+        ------
+        PlanError
+            Where there will be none, or it is none.
+        """
         try:
-            return self._expect(op, seconds)
-        except TimeoutError:
-            raise self.wrong(f"no answer within {seconds:g} s") from None
+            message = self.channel.find(answer, "problem")
         except EOFError:
             with contextlib.suppress(Exception):
                 self.process.wait(1.0)
@@ -69,6 +74,9 @@ class Agent:
             raise self.wrong(f"{text}; what it said last stands above") from None
         except ChannelError as error:
             raise self.wrong(str(error)) from None
+        if message is not None and message["op"] == "problem":
+            raise PlanError(f"@{self.known.alias}: {message['text']}")
+        return message
 
     def close(self) -> None:
         """End it, where it does not become an outpost."""
@@ -77,20 +85,12 @@ class Agent:
 
     def wrong(self, text: str) -> PlanError:
         """Return what is wrong with this host, and how to look at it."""
-        words = engine.command(self.known, "ssh")
-        return PlanError(f"@{self.known.alias}: {text} (it was started with {words[0]})")
-
-    def _expect(self, op: str, seconds: float) -> dict[str, Any]:
-        deadline = time.monotonic() + seconds
-        message = self.channel.expect(op, "problem", deadline=deadline)
-        if message["op"] == "problem":
-            raise PlanError(f"@{self.known.alias}: {message['text']}")
-        return message
+        return PlanError(f"@{self.known.alias}: {text} (it was started with {self._program})")
 
 
-def agree(agent: Agent) -> None:
+def agree(agent: Agent) -> Questions[None]:
     """Learn who an agent is, and refuse one of another version."""
-    hello = agent.ask("hello", _HELLO_S)
+    hello = yield Question("hello", _HELLO_S)
     if hello.get("protocol") != VERSION or hello.get("version") != __version__:
         raise agent.wrong(
             f"it has caspy {hello.get('version')} (protocol {hello.get('protocol')}), and here is"
@@ -99,7 +99,7 @@ def agree(agent: Agent) -> None:
     agent.has_codecs = bool(hello.get("codecs"))
     agent.ssh = [str(one) for one in hello.get("ssh", [])]
     agent.address = agent.known.bind or _address(agent, str(hello.get("hostname", "")))
-    agent.ahead_ns = _ahead(agent)
+    agent.ahead_ns = yield from _ahead()
     if abs(agent.ahead_ns) > _NOTABLE_NS:
         log.warning(
             'msg="a clock differs, times are corrected" host=%s ahead_s=%.3f', agent.known.alias,
@@ -107,7 +107,7 @@ def agree(agent: Agent) -> None:
         )  # fmt: skip
 
 
-def _ahead(agent: Agent) -> int:
+def _ahead() -> Questions[int]:
     """Return by how much an agent's clock is ahead, in ns; from the quickest of some answers.
 
     As in NTP (RFC 5905): the answer was given in the middle of the time that it took.
@@ -115,7 +115,7 @@ def _ahead(agent: Agent) -> int:
     found = []
     for _ in range(_LOOKS_AT_THE_CLOCK):
         began = time.time_ns()
-        there = agent.ask("time", ANSWER_S)["ns"]
+        there = (yield Question("time", ANSWER_S, "time"))["ns"]
         ended = time.time_ns()
         found.append((ended - began, there - (began + ended) // 2))
     return int(min(found)[1])

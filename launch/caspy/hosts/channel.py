@@ -117,8 +117,23 @@ class Channel:
         kept, self._kept = self._kept, []
         return kept
 
+    def find(self, *ops: str) -> dict[str, Any] | None:
+        """Return a message of some kinds that has come, None for none; those before it are dropped.
+
+        Raises
+        ------
+        EOFError, ChannelError
+            As in `receive`.
+        """
+        messages = self.receive()
+        for index, message in enumerate(messages):
+            if message["op"] in ops:
+                self._kept = messages[index + 1 :]
+                return message
+        return None
+
     def expect(self, *ops: str, deadline: float) -> dict[str, Any]:
-        """Wait for a message of some kinds, and return it; others before it are thrown away.
+        """Wait for a message of some kinds, and return it; those before it are dropped.
 
         Raises
         ------
@@ -127,13 +142,10 @@ class Channel:
         """
         while (left := deadline - time.monotonic()) > 0:
             self.flush()
+            if (found := self.find(*ops)) is not None:
+                return found
             writes = [self.writes] if self._out else []
-            select.select([self.reads], writes, [], 0 if self._kept else min(left, 0.5))
-            messages = self.receive() if self._is_readable() else []
-            for index, message in enumerate(messages):
-                if message["op"] in ops:
-                    self._kept = messages[index + 1 :]
-                    return message
+            select.select([self.reads], writes, [], min(left, 0.5))
         raise TimeoutError
 
     def close(self) -> None:
@@ -142,9 +154,6 @@ class Channel:
         self.reads = self.writes = _CLOSED
         for handle in handles:
             os.close(handle)
-
-    def _is_readable(self) -> bool:
-        return bool(self._kept) or bool(select.select([self.reads], [], [], 0)[0])
 
     def _messages(self) -> Any:
         while len(self._in) >= _LENGTH.size:

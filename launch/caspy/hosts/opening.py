@@ -5,22 +5,26 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from camagick_broker.keys import Keys, fresh
 from camagick_broker.network import Network
 from caspy.crew import ALONE, FIRST, Beginning, Post
-from caspy.errors import PlanError
 from caspy.hosts.agreeing import ANSWER_S, Agent, agree, check_codecs, home_address
 from caspy.hosts.order import order
-from caspy.hosts.outpost import Outpost, Outposts
+from caspy.hosts.outpost import Outpost, end
+from caspy.hosts.outposts import Outposts
 from caspy.hosts.ports import needed, reserve
+from caspy.hosts.renewal import Renewal
+from caspy.hosts.talk import Question, Talk, together
 from caspy.placement import HOME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    import select
+    from collections.abc import Callable, Iterator, Mapping
 
     from caspy.hosts.places import Places
+    from caspy.hosts.talk import Questions
     from caspy.plan import Plan
     from caspy.policy import Policy
 
@@ -31,13 +35,17 @@ _READY_S = 60.0
 
 
 @contextlib.contextmanager
-def opened(plan: Plan, places: Places, policy: Policy) -> Iterator[tuple[Post, Outposts]]:
+def opened(
+    plan: Plan, places: Places, policy: Policy, given_up: Callable[[], bool] = lambda: False
+) -> Iterator[tuple[Post, Outposts]]:
     """Have an agent with its order on every other host of a plan.
 
     Raises
     ------
     PlanError
         When one cannot be had, or cannot do its part; says which, and why.
+    GivenUpError
+        When `given_up` says so before all of them have answered.
     """
     if not plan.hosts:
         yield ALONE, Outposts()
@@ -48,8 +56,7 @@ def opened(plan: Plan, places: Places, policy: Policy) -> Iterator[tuple[Post, O
         for host in plan.hosts:  # all of them at once: each takes its time
             agent = Agent(host, places.hosts.get(host.split("|")[0]), places)
             agents.append(agent)
-        for agent in agents:
-            agree(agent)
+        together([Talk(agent, agree(agent)) for agent in agents], given_up)
         home = home_address(agents, places)
         keys = {} if places.insecure else {actor.number: fresh() for actor in plan.actors}
         if places.insecure:
@@ -57,15 +64,21 @@ def opened(plan: Plan, places: Places, policy: Policy) -> Iterator[tuple[Post, O
         check_codecs(plan, agents, places)
         ports = reserve(home, _count(plan, HOME), places.ports, holds)
         post = Post(HOME, _networks(plan, HOME, home, keys, ports, places))
-        instructed = [_instruct(agent, plan, keys, places, policy) for agent in agents]
+        orders = [_instruct(agent, plan, keys, places, policy) for agent in agents]
+        instructed = together(list(map(Talk, agents, orders)), given_up)
     except BaseException:
         for agent in agents:
-            agent.close()
+            agent.channel.close()
+        end(*(agent.process for agent in agents))
         holds.close()
         raise
 
-    def again(lost: Outpost, begin: Beginning) -> Outpost:
-        return _renewed(lost, begin, plan, keys, places, policy)
+    def again(lost: Outpost, begin: Beginning, poll: select.epoll) -> Renewal:
+        def start(alias: str) -> Talk[Outpost]:
+            agent = Agent(lost.host, places.hosts.get(alias), places)
+            return Talk(agent, _renew(agent, plan, keys, places, policy, begin))
+
+        return Renewal(_behind(lost), start, begin, poll)
 
     with holds:
         yield post, Outposts(instructed, again)
@@ -105,41 +118,34 @@ def _networks(
 def _instruct(
     agent: Agent, plan: Plan, keys: Mapping[int, Keys], places: Places, policy: Policy,
     begin: Beginning = FIRST,
-) -> Outpost:  # fmt: skip
-    """Give an agent its order, and wait until it has understood."""
-    answer = agent.ask(
-        "ports", ANSWER_S, address=agent.address, count=_count(plan, agent.host),
-        range=list(places.ports),
-    )  # fmt: skip
+) -> Questions[Outpost]:  # fmt: skip
+    """Give an agent its order, and learn that it has understood."""
+    wanted = {
+        "address": agent.address, "count": _count(plan, agent.host), "range": list(places.ports)
+    }  # fmt: skip
+    answer = yield Question("ports", ANSWER_S, "reserve", wanted)
     networks = _networks(plan, agent.host, agent.address, keys, list(answer["ports"]), places)
     post = Post(agent.host, networks, agent.ahead_ns)
-    agent.ask(
-        "ready", _READY_S, **order(plan, agent.host, post, policy, begin), cwd=os.getcwd(),
-        folder=f"{plan.bus[:24]}.{agent.process.pid}", patience=places.patience_s,
-        cores=agent.known.cores,
-    )  # fmt: skip
+    told = {
+        **order(plan, agent.host, post, policy, begin), "cwd": os.getcwd(),
+        "folder": f"{plan.bus[:24]}.{agent.process.pid}", "patience": places.patience_s,
+        "cores": agent.known.cores,
+    }  # fmt: skip
+    yield Question("ready", _READY_S, "order", told)
     return Outpost(
         agent.host, agent.known.alias, agent.process, agent.channel, places.patience_s,
         plan.at(agent.host),
     )  # fmt: skip
 
 
-def _renewed(
-    lost: Outpost, begin: Beginning, plan: Plan, keys: Mapping[int, Keys], places: Places,
-    policy: Policy,
-) -> Outpost:  # fmt: skip
-    """Return an agent in the place of a lost one: on the next host that it may be on."""
+def _renew(agent: Agent, *arguments: Any) -> Questions[Outpost]:
+    """Agree with the agent in the place of a lost one, and give it its order."""
+    yield from agree(agent)
+    return (yield from _instruct(agent, *arguments))
+
+
+def _behind(lost: Outpost) -> list[str]:
+    """Return the hosts where actors of a lost one may be: the next ones first, itself last."""
     choice = lost.host.split("|")
     first = choice.index(lost.alias) if lost.alias in choice else 0
-    problem = PlanError(f"@{lost.host}: nowhere to go")
-    for alias in choice[first + 1 :] + choice[: first + 1]:
-        agent = None
-        try:
-            agent = Agent(lost.host, places.hosts.get(alias), places)
-            agree(agent)
-            return _instruct(agent, plan, keys, places, policy, begin)
-        except PlanError as error:
-            problem = error
-            if agent is not None:
-                agent.close()
-    raise problem
+    return choice[first + 1 :] + choice[: first + 1]

@@ -1,4 +1,4 @@
-"""The other hosts of a run, as the launcher's supervisor sees them."""
+"""Another host of a run, as the launcher's supervisor sees it."""
 
 from __future__ import annotations
 
@@ -7,28 +7,27 @@ import logging
 import os
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
-from caspy.errors import PlanError
-from caspy.hosts.account import losses
 from caspy.hosts.channel import Channel
-from caspy.hosts.resuming import resume
 from caspy.hosts.switch import SILENT
 from caspy.process import Child, fork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
     from camagick_broker.ledger import Ledger
-    from caspy.crew import Beginning
+    from caspy.hosts.outposts import Outposts
     from caspy.layout import Actor
-    from caspy.plan import Plan
     from caspy.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
 #: How long an agent may need to end its actors when its channel has.
 _CUT_S = 6.0
+#: How long what was started for a host may need to end, when it has nothing to do any more.
+_END_S = 2.0
 
 
 class Outpost:
@@ -71,7 +70,7 @@ class Outpost:
         self._agent, self._channel, self._patience_s = agent, channel, patience_s
         self._inside: Channel | None = None
 
-    def start(self, supervisor: Supervisor, folder: str, everybody: Iterable[Outpost]) -> Child:
+    def start(self, supervisor: Supervisor, folder: str, everybody: Outposts) -> Child:
         """Fork the link to the agent; the channels of `everybody` else are not its own."""
         ours, theirs = Channel.pair()
 
@@ -79,9 +78,7 @@ class Outpost:
             from caspy.hosts.link import Link, serve
 
             ours.close()
-            for other in everybody:
-                if other is not self and other.fileno() < 0:
-                    other.let_go()
+            everybody.let_go(but=self)
             there, own = supervisor.plan.parted(self.host)
             link = Link(
                 folder, supervisor.plan.run, self._channel, theirs, supervisor.ledger, own, there,
@@ -147,100 +144,22 @@ class Outpost:
             return f"nothing was heard of it for {self._patience_s:g} s (-patience)"
         return "its agent, or the connection to it, has ended"
 
-    def close(self) -> None:
-        """End what was started for it, if it still lives, and let go of everything."""
+    def close(self) -> subprocess.Popen[bytes]:
+        """Let go of everything; return what was started for it, for `end`."""
         if self._inside is not None:
             self._inside.close()
         self.let_go()
-        end(self._agent)
+        return self._agent
 
 
-def end(agent: subprocess.Popen[bytes]) -> None:
-    """Wait a little for what was started for a host, whose channel is closed; then kill it."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        agent.wait(2.0)
-    if agent.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(agent.pid, signal.SIGKILL)
-        agent.wait()
-
-
-class Outposts:
-    """All of them.
-
-    Parameters
-    ----------
-    outposts
-        Those there are.
-    again
-        Given one that was lost, and where its actors begin anew, makes another.
-    """
-
-    def __init__(
-        self, outposts: list[Outpost] | None = None,
-        again: Callable[[Outpost, Beginning], Outpost] | None = None,
-    ) -> None:  # fmt: skip
-        self._all = outposts or []
-        self._again, self._times = again, 0
-        self._begins: dict[int, int] = {}  # of those that were started again
-
-    def __iter__(self) -> Iterator[Outpost]:
-        return iter(self._all)
-
-    @property
-    def left(self) -> list[str]:
-        """Names of those whose actors have not all ended."""
-        return [one.name for one in self._all if not one.ended]
-
-    def tell(self, op: str) -> None:
-        """Tell all agents something."""
-        for one in self._all:
-            one.tell(op)
-
-    def named(self, name: str) -> Outpost:
-        """Return the one whose link is called so."""
-        return next(one for one in self._all if one.name == name)
-
-    def renew(self, name: str, plan: Plan, ledger: Ledger) -> Outpost | None:
-        """Have another agent in the place of one that was lost; return it, if one is needed.
-
-        Raises
-        ------
-        PlanError
-            Where none can be had.
-        """
-        lost = self.named(name)
-        lost.close()
-        self._times += 1
-        begin = resume(plan, lost.host, self._times, ledger)
-        if begin.is_over:
-            lost.ended = True
-            return None
-        if self._again is None:
-            raise PlanError(f"nobody knows how to start {name} again")
-        made = self._again(lost, begin)
-        self._begins.update(begin.rows)
-        self._all[self._all.index(lost)] = made
-        return made
-
-    def at(self, handle: int) -> Outpost | None:
-        """Return the one that an open file belongs to."""
-        return next((one for one in self._all if one.fileno() == handle), None)
-
-    def account(self, plan: Plan, ledger: Ledger) -> None:
-        """Say, when all has ended, what was lost with hosts, and of whom the last is not known."""
-        lost = [one.host for one in self._all if one.is_lost]
-        unheard = [one.host for one in self._all if one.is_unheard]
-        for loss in losses(plan, ledger, lost, unheard, self._begins):
-            log.error("%s", loss)
-        for one in self._all:
-            if one.is_unheard and not one.is_lost:
-                log.warning(
-                    'msg="its agent has ended before its last words: what actors there printed last'
-                    ' may be missing" host=%s', one.alias,
-                )  # fmt: skip
-
-    def close(self) -> None:
-        """Let go of all of them."""
-        for one in self._all:
-            one.close()
+def end(*agents: subprocess.Popen[bytes]) -> None:
+    """Wait a little for what was started for hosts, whose channels are closed; then kill it."""
+    deadline = time.monotonic() + _END_S
+    for agent in agents:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            agent.wait(max(0.0, deadline - time.monotonic()))
+    for agent in agents:
+        if agent.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(agent.pid, signal.SIGKILL)
+            agent.wait()

@@ -1,0 +1,149 @@
+"""Conversations with agents: one question after the other, while other conversations go on."""
+
+from __future__ import annotations
+
+import logging
+import select
+import time
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from caspy.errors import PlanError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+
+    from caspy.hosts.agreeing import Agent
+
+    #: Yields what to ask, is sent the answers, and returns what came of it.
+    Questions = Generator["Question", dict[str, Any], "T"]
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+#: After so long without an answer, whoever waits is told for whom.
+_NOTABLE_S = 10.0
+_LOOK_MS = 100
+
+
+class GivenUpError(PlanError):
+    """Nobody wants to wait for an answer any more."""
+
+
+class Question(NamedTuple):
+    """What an agent is asked.
+
+    Attributes
+    ----------
+    answer
+        The kind of message that answers.
+    seconds
+        How long it may take.
+    told
+        The kind of message that asks; '' where the agent speaks by itself.
+    content
+        Of that message.
+    """
+
+    answer: str
+    seconds: float
+    told: str = ""
+    content: Mapping[str, Any] = MappingProxyType({})
+
+
+class Talk(Generic[T]):
+    """One conversation.
+
+    Parameters
+    ----------
+    agent
+        With whom.
+    questions
+        What is asked.
+
+    Attributes
+    ----------
+    is_over
+        Every question has its answer.
+    """
+
+    def __init__(self, agent: Agent, questions: Questions[T]) -> None:
+        self.agent = agent
+        self.is_over = False
+        self._questions = questions
+        self._result: list[T] = []
+        self._patient = False
+        self._ask(next(questions))
+
+    @property
+    def result(self) -> T:
+        """What came of it, when it is over."""
+        return self._result[0]
+
+    def fileno(self) -> int:
+        """Return the open file that says when `step` has something to do."""
+        return self.agent.channel.reads
+
+    def step(self) -> None:
+        """Take the answers that have come, and ask on.
+
+        Raises
+        ------
+        PlanError
+            When there will be none, or one makes no sense; says whose.
+        """
+        self.agent.channel.flush()
+        while not self.is_over:
+            answer = self.agent.hear(self._asked.answer)
+            if answer is None:
+                self._watch_the_clock()
+                return
+            try:
+                self._ask(self._questions.send(answer))
+            except StopIteration as end:
+                self.is_over = True
+                self._result.append(end.value)
+
+    def _ask(self, question: Question) -> None:
+        self._asked, self._since = question, time.monotonic()
+        if question.told:
+            self.agent.channel.send(question.told, **question.content)
+
+    def _watch_the_clock(self) -> None:
+        waited = time.monotonic() - self._since
+        if waited > self._asked.seconds:
+            raise self.agent.wrong(f"no answer within {self._asked.seconds:g} s")
+        if waited > _NOTABLE_S and not self._patient:
+            self._patient = True
+            log.warning('msg="no answer yet, still waiting" host=%s', self.agent.known.alias)
+
+
+def together(talks: Sequence[Talk[T]], given_up: Callable[[], bool]) -> list[T]:
+    """Carry on conversations until all are over; return what came of each.
+
+    Raises
+    ------
+    PlanError
+        When one comes to nothing.
+    GivenUpError
+        When `given_up` says so.
+    """
+    while left := [talk for talk in talks if not talk.is_over]:
+        if given_up():
+            names = ", ".join(f"@{talk.agent.known.alias}" for talk in left)
+            raise GivenUpError(f"{names}: given up, without an answer yet")
+        _wait(left)
+        for talk in left:
+            talk.step()
+    return [talk.result for talk in talks]
+
+
+def _wait(talks: Sequence[Talk[Any]]) -> None:
+    """Wait a little until there is an answer, or room for what is still to be said."""
+    poll = select.poll()
+    for talk in talks:
+        channel = talk.agent.channel
+        poll.register(channel.reads, select.POLLIN)
+        if channel.is_full:
+            poll.register(channel.writes, select.POLLOUT)
+    poll.poll(_LOOK_MS)
