@@ -147,7 +147,7 @@ def test_where_nobody_can_be_found_the_run_ends(tmp_path: Path) -> None:
 
 def test_many_silent_hosts_are_ended_together(tmp_path: Path) -> None:
     """Each is killed when it does not end by itself; not each when its turn has come."""
-    names = "abcdefghijklmnopqrst"
+    names = "abcdefghijklmnopqrstuvwxy"
     path = tmp_path / "hosts.toml"
     silent = 'engine = "local"\ncommand = ["sh", "-c", "sleep 600; :"]\n'
     path.write_text("".join(f"[hosts.{name}]\n{silent}" for name in names))
