@@ -374,3 +374,21 @@ def test_debug_shows_tracebacks(capsys, monkeypatch):
         raise ValueError("no good")
     logging.getLogger("x").warning("it failed", exc_info=caught.value)
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_what_a_processor_wants_done_at_the_end_is_done(tmp_path):
+    (tmp_path / "tidy.py").write_text(
+        "import atexit, sys\n"
+        "from camagick.processor import ProcessorBase\n"
+        "atexit.register(print, 'tidied up', file=sys.stderr)\n"
+        "class Tidy(ProcessorBase):\n"
+        "    def process(self, data, context):\n"
+        "        return data\n"
+    )
+    line = "-count 2 --from-scratch counter n --tidy:Tidy --to-summary"
+    done = subprocess.run(
+        [sys.executable, "-m", "caspy", *line.split()],
+        capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "n: [0.]\nn: [1.]\n")
+    assert done.stderr == "tidied up\n"  # once, in the launcher
