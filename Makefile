@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
-# Tests run in parallel, and wait for much of their time: a few more than there are cores.
-JOBS ?= 3
+# Tests run in parallel, and wait for much of their time: twice as many as CI has cores.
+JOBS ?= 4
 RUNS ?= 200
 
 .DEFAULT_GOAL := help
