@@ -17,10 +17,11 @@ from tests.launch.test_agents import COUNT, LINE, TWO, exact, kill_one, more_row
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: An agent that says nothing before it is let go.
+#: An agent that says nothing before it is let go, and ends with its launcher.
 SLOW = """\
-import pathlib, time
-while not pathlib.Path({go!r}).exists():
+import os, pathlib, time
+launcher = os.getppid()
+while os.getppid() == launcher and not pathlib.Path({go!r}).exists():
     time.sleep(0.02)
 from caspy.hosts.agent import serve
 raise SystemExit(serve())

@@ -87,7 +87,10 @@ class Outposts:
 
     def found(self) -> Iterator[tuple[str, Outpost | PlanError]]:
         """Go on seeking; give what was found, or why nothing is, by the name of what was lost."""
-        for name, renewal in list(self._sought.items()):
+        for name in list(self._sought):
+            renewal = self._sought.get(name)
+            if renewal is None:  # what was given before has put an end to all
+                continue
             try:
                 outpost = renewal.step()
             except PlanError as error:
