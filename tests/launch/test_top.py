@@ -56,12 +56,20 @@ class Terminal:
         deadline = time.monotonic() + DEADLINE_S
         while not seen(self.text):
             assert time.monotonic() < deadline, f"waited in vain for {what}: {self.text[-2000:]!r}"
-            if select.select([self.handle], [], [], 0.1)[0]:
-                self.text += os.read(self.handle, 65536).decode(errors="replace")
+            self._read(0.1)
+
+    def _read(self, seconds: float) -> bool:
+        """Read what is there, or comes within a time; tell whether it was anything."""
+        if not select.select([self.handle], [], [], seconds)[0]:
+            return False
+        self.text += os.read(self.handle, 65536).decode(errors="replace")
+        return True
 
     def end(self) -> int:
         """Return the exit code; the terminal must be as it was."""
         self.read_until(lambda _: self.process.poll() is not None, "the end")
+        while self._read(0):  # what it has written last
+            pass
         assert termios.tcgetattr(self.inside) == self.modes
         return self.process.returncode
 
