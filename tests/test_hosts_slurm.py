@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import subprocess
 from typing import TYPE_CHECKING
@@ -107,6 +108,33 @@ def test_a_cancelled_node_is_started_again(lab: hosts.Network, tmp_path: Path) -
     rows = [line.split("[")[1].split(".")[0] for line in target.read_text().splitlines()]
     assert list(map(int, rows[1::2])) == list(range(len(rows) // 2))
     assert [abs(int(row)) for row in rows[::2]] == list(range(len(rows) // 2))
+
+
+def test_a_node_that_is_taken_is_waited_for(lab: hosts.Network) -> None:
+    """Until whoever has it has done with it, or until Ctrl-C: then nothing stays in the queue."""
+
+    def queue(state: str) -> str:
+        return lab.run("head", "squeue", "-h", "-t", state).stdout
+
+    line = ["-engine", "slurm", "-count", "3", *RECIPE, "--to-summary", "@local"]
+    with lab.popen("head", "srun", "-Q", "--exclusive", "-w", "n2", "sleep", "600") as other:
+        try:
+            wait_for(lambda: queue("R"), "somebody else's job")
+            with started(lab, *line) as process:
+                wait_for(lambda: queue("PD"), "a job in the queue")
+                process.send_signal(signal.SIGINT)
+                _, said = process.communicate(timeout=60)
+            assert process.returncode == 130
+            assert re.search(r'msg="[^"]*@n2[^"]*: given up, without an answer yet"', said), said
+            wait_for(lambda: not queue("PD"), "an empty queue")
+            with started(lab, *line) as process:
+                wait_for(lambda: queue("PD"), "a job in the queue")
+                other.terminate()
+                out, said = process.communicate(timeout=60)
+            assert process.returncode == 0, said
+            assert len(out.splitlines()) == 6
+        finally:
+            other.kill()
 
 
 def test_a_node_that_there_is_not(lab: hosts.Network) -> None:

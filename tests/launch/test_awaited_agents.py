@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import sys
@@ -28,6 +29,20 @@ raise SystemExit(serve())
 """
 #: Runs on c where b is lost.
 ELSEWHERE = [word.replace("@b", "@b|c") for word in LINE]
+
+
+def patched(folder: Path, *lines: str) -> str:
+    """Return a PYTHONPATH with which caspy does something before it opens the way to hosts."""
+    (folder / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class First:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'caspy.hosts.opening':\n"
+        "            from caspy.hosts import agreeing, talk\n"
+        + "".join(f"            {line}\n" for line in lines)
+        + "sys.meta_path.insert(0, First())\n"
+    )
+    return f"{folder}:{os.environ.get('PYTHONPATH', '')}"
 
 
 @pytest.fixture
@@ -76,19 +91,36 @@ def test_it_is_said_who_is_waited_for(
     hosts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What takes ten seconds is worth a word; here, what takes none.
-    (tmp_path / "sitecustomize.py").write_text(
-        "import sys\n"
-        "class Sooner:\n"
-        "    def find_spec(self, name, path, target=None):\n"
-        "        if name != 'caspy.hosts.agreeing': return None\n"
-        "        from caspy.hosts import talk\n"
-        "        talk._NOTABLE_S = 0.0\n"
-        "sys.meta_path.insert(0, Sooner())\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("PYTHONPATH", patched(tmp_path, "talk._NOTABLE_S = 0.0"))
     with Run("-hosts", hosts, "-count", "2", *COUNT, "@c", "--to-summary") as run:
         wait_for(lambda: "still waiting" in run.log, "a word")
         assert 'msg="no answer yet, still waiting" host=c\n' in run.log
+        (tmp_path / "go").touch()
+        assert run.wait() == 0
+        assert run.out.splitlines() == ["n: [0.]", "n: [1.]"]
+
+
+#: What Slurm's srun does, whose job for n2 waits in a queue; agents here do not wait long.
+SRUN = """\
+#!/bin/sh
+while test "$7" = n2 -a ! -e {go} && test -d /proc/$PPID; do sleep 0.02; done
+exec {python} -c "from caspy.hosts import agent; agent._ORDER_S = 1.0; exit(agent.serve())"
+"""
+
+
+def test_whoever_waits_in_a_queue_may_take_longer_and_others_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    srun, hosts = tmp_path / "srun", tmp_path / "hosts.toml"
+    srun.write_text(SRUN.format(go=tmp_path / "go", python=sys.executable))
+    srun.chmod(0o755)
+    hosts.write_text("".join(f'[hosts.{name}]\nbind = "127.0.0.1"\n' for name in ("n1", "n2")))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    sooner = ["agreeing.HELLO_S = 2.0", "talk._WAIT_S = 0.2", "talk._NOTABLE_S = 3.0"]
+    monkeypatch.setenv("PYTHONPATH", patched(tmp_path, *sooner))
+    line = ("-engine", "slurm", "-count", "2", *COUNT, "@n1", "--to-summary", "@n2")
+    with Run("-hosts", str(hosts), *line) as run:
+        wait_for(lambda: 'still waiting" host=n2\n' in run.log, "a word")
         (tmp_path / "go").touch()
         assert run.wait() == 0
         assert run.out.splitlines() == ["n: [0.]", "n: [1.]"]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: How long the launcher may take between the first words and the order.
+#: How long nothing need be heard of the launcher between the first words and the order.
 _ORDER_S = 120.0
 
 
@@ -93,6 +93,7 @@ def _introduce(channel: Channel, holds: contextlib.ExitStack, end: _End) -> dict
     while time.monotonic() < deadline and not end.has_come():
         readable, _, _ = select.select([channel.reads, end.bell], [], [], 1.0)
         for message in channel.receive() if channel.reads in readable else ():
+            deadline = time.monotonic() + _ORDER_S
             if message["op"] == "time":
                 channel.send("time", ns=time.time_ns())
             elif message["op"] == "reserve":

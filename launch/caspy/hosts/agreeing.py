@@ -32,18 +32,25 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: How long an agent may take to say hello, and to answer.
-_HELLO_S, ANSWER_S = 60.0, 15.0
+HELLO_S, ANSWER_S = 60.0, 15.0
 _LOOKS_AT_THE_CLOCK = 7
 #: Clocks further apart than this are worth a word.
 _NOTABLE_NS = 50_000_000
 
 
 class Agent:
-    """One agent, before the run."""
+    """One agent, before the run.
+
+    Attributes
+    ----------
+    queues
+        It may have to wait for resources before it begins, for as long as there are none.
+    """
 
     def __init__(self, host: str, known: Host, places: Places) -> None:
         self.host, self.known = host, known
         self._program = engine.command(known, places.engine)[0]
+        self.queues = (known.engine or places.engine) == "slurm"
         self.process: subprocess.Popen[bytes] = engine.start(known, places.engine)
         assert self.process.stdin is not None  # noqa: S101 - for the type checker
         assert self.process.stdout is not None  # noqa: S101
@@ -88,9 +95,9 @@ class Agent:
         return PlanError(f"@{self.known.alias}: {text} (it was started with {self._program})")
 
 
-def agree(agent: Agent) -> Questions[None]:
-    """Learn who an agent is, and refuse one of another version."""
-    hello = yield Question("hello", _HELLO_S)
+def agree(agent: Agent, hello_s: float) -> Questions[None]:
+    """Learn, within a time, who an agent is; refuse one of another version."""
+    hello = yield Question("hello", hello_s)
     if hello.get("protocol") != VERSION or hello.get("version") != __version__:
         raise agent.wrong(
             f"it has caspy {hello.get('version')} (protocol {hello.get('protocol')}), and here is"

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
 from camagick_broker.keys import Keys, fresh
 from camagick_broker.network import Network
 from caspy.crew import ALONE, FIRST, Beginning, Post
-from caspy.hosts.agreeing import ANSWER_S, Agent, agree, check_codecs, home_address
+from caspy.hosts.agreeing import (
+    ANSWER_S,
+    HELLO_S,
+    Agent,
+    agree,
+    check_codecs,
+    home_address,
+)
 from caspy.hosts.order import order
 from caspy.hosts.outpost import Outpost, end
 from caspy.hosts.outposts import Outposts
@@ -56,7 +64,8 @@ def opened(
         for host in plan.hosts:  # all of them at once: each takes its time
             agent = Agent(host, places.hosts.get(host.split("|")[0]), places)
             agents.append(agent)
-        together([Talk(agent, agree(agent)) for agent in agents], given_up)
+        patience = [math.inf if agent.queues else HELLO_S for agent in agents]
+        together(list(map(Talk, agents, map(agree, agents, patience))), given_up)
         home = home_address(agents, places)
         keys = {} if places.insecure else {actor.number: fresh() for actor in plan.actors}
         if places.insecure:
@@ -140,7 +149,7 @@ def _instruct(
 
 def _renew(agent: Agent, *arguments: Any) -> Questions[Outpost]:
     """Agree with the agent in the place of a lost one, and give it its order."""
-    yield from agree(agent)
+    yield from agree(agent, HELLO_S)
     return (yield from _instruct(agent, *arguments))
 
 

@@ -153,13 +153,21 @@ class Outpost:
 
 
 def end(*agents: subprocess.Popen[bytes]) -> None:
-    """Wait a little for what was started for hosts, whose channels are closed; then kill it."""
+    """Wait a little for what was started for hosts, whose channels are closed; then end it.
+
+    Not by SIGKILL at once: srun then leaves what it has asked for in Slurm's queue.
+    """
+    _await(agents)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for agent in agents:
+            if agent.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(agent.pid, number)
+        _await(agents)
+
+
+def _await(agents: Iterable[subprocess.Popen[bytes]]) -> None:
     deadline = time.monotonic() + _END_S
     for agent in agents:
         with contextlib.suppress(subprocess.TimeoutExpired):
             agent.wait(max(0.0, deadline - time.monotonic()))
-    for agent in agents:
-        if agent.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(agent.pid, signal.SIGKILL)
-            agent.wait()

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 #: After so long without an answer, whoever waits is told for whom.
 _NOTABLE_S = 10.0
 _LOOK_MS = 100
+#: Agents that have answered are told so often that others have not.
+_WAIT_S = 10.0
 
 
 class GivenUpError(PlanError):
@@ -128,7 +130,13 @@ def together(talks: Sequence[Talk[T]], given_up: Callable[[], bool]) -> list[T]:
     GivenUpError
         When `given_up` says so.
     """
+    told_at = time.monotonic()
     while left := [talk for talk in talks if not talk.is_over]:
+        if time.monotonic() > told_at + _WAIT_S:
+            told_at = time.monotonic()
+            for talk in talks:
+                if talk.is_over:
+                    talk.agent.channel.send("wait")
         if given_up():
             names = ", ".join(f"@{talk.agent.known.alias}" for talk in left)
             raise GivenUpError(f"{names}: given up, without an answer yet")
