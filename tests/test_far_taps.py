@@ -274,6 +274,21 @@ def test_a_revoked_key_ends_its_taps_at_once_and_no_others(site: Site, key: Path
         find_there(read_key(str(other)))
 
 
+def test_a_key_is_revoked_while_others_talk(site: Site, key: Path) -> None:
+    """Their connections are closed, too, perhaps before what they have said was read."""
+    before = site.said("is started again")
+    words = [*CASPY, "-revoke", site.bus]
+    with Peer(read_key(str(key))) as peer:
+        for number in range(3):
+            other = read_key(str(site.grant(f"{number}.key")))
+            with subprocess.Popen([*words, key_id(other.own.public)], stdout=-3) as process:
+                while process.poll() is None:
+                    peer.outlet.send([say(peer.key.run, 2, {"op": "watch"})])
+                    peer.port.wait(1)
+            assert process.returncode == 0
+    assert site.said("is started again") == before
+
+
 def test_a_killed_gateway_is_started_again_and_taps_go_on(tmp_path: Path) -> None:
     site, seen = Site(tmp_path, "kills"), tmp_path / "seen"
     with site.run as run:

@@ -99,9 +99,8 @@ class Gateway:
 
     def turn(self, timeout_ms: int) -> None:
         """Do what there is to do."""
-        readable = self._port.wait(timeout_ms)
-        self._look_at_grants()
-        for source in readable:
+        self._look_at_grants()  # before the wait: it may close what that would name
+        for source in self._port.wait(timeout_ms):
             if source is self._front.socket:
                 self._hear_guests()
             elif source is self._broker.socket:
