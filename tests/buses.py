@@ -124,6 +124,11 @@ class Run:
         """Press Ctrl-C."""
         self.process.send_signal(signal.SIGINT)
 
+    def interrupt_twice(self) -> None:
+        """Press Ctrl-C, and again at once."""
+        for number in (signal.SIGINT, signal.SIGTERM):  # two of one kind may become one
+            self.process.send_signal(number)
+
     def wait(self) -> int:
         """Wait for its end and return the exit code."""
         return self.process.wait(DEADLINE_S)

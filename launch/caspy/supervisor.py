@@ -75,6 +75,7 @@ class Supervisor:
         self._policy = policy or Policy()
         self._children: dict[int, Child] = {}
         self._poll = select.epoll()
+        self._bells: set[int] = set()
         self._crew = Crew(plan, self._folder, self._policy.on_error, post)
         self.ledger = self._crew.ledger
         self._first = begin.incarnation
@@ -83,7 +84,7 @@ class Supervisor:
             row.low = row.made = row.begun = seq
             row.over = number in begin.over
         self._post, self._outposts = post, outposts or Outposts()
-        self.watch(self._outposts.fileno())
+        self._listen(self._outposts.fileno())
         self._report: Channel | None = None
         self._deaths = Deaths(self._policy.restart)
         self._watchdog = Watchdog(self._policy.hang_s) if self._policy.hang_s else None
@@ -96,7 +97,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Fork the broker, the helper services, and all actors of this host."""
-        for outpost in self._outposts:  # first: nobody else shall hold their channels open
+        for outpost in self._outposts:
             self._start_link(outpost)
         if self._post.host == HOME:
             self._start_helper("broker")
@@ -119,11 +120,12 @@ class Supervisor:
     def report_to(self, launcher: Channel) -> None:
         """Tell a launcher what is to end the run; let `step` return when it says something."""
         self._report = launcher
-        self.watch(launcher.reads)
+        self._listen(launcher.reads)
 
-    def watch(self, handle: int) -> None:
-        """Let `step` return when there is something to read from a pipe."""
-        self._poll.register(handle, select.EPOLLIN)
+    def watch(self, bell: int) -> None:
+        """Let `step` return when an open file can be read; what it says is thrown away."""
+        self._bells.add(bell)
+        self._listen(bell)
 
     def step(self, timeout_s: float) -> bool:
         """Wait for something to happen; tell whether actors are still running, or will be."""
@@ -192,7 +194,7 @@ class Supervisor:
 
     def _start_link(self, outpost: Outpost) -> None:
         self.keep(outpost.start(self, self._folder, self._outposts))
-        self.watch(outpost.fileno())
+        self._listen(outpost.fileno())
 
     def _start_actor(self, number: int, incarnation: int) -> None:
         name, waits = self._crew.name(number), self._crew.waits(number)
@@ -233,7 +235,10 @@ class Supervisor:
     def keep(self, child: Child) -> None:
         """Watch a process that was forked, and end it with the others."""
         self._children[child.handle] = child
-        self._poll.register(child.handle, select.EPOLLIN)
+        self._listen(child.handle)
+
+    def _listen(self, handle: int) -> None:
+        self._poll.register(handle, select.EPOLLIN)
 
     def _await_nobody(self) -> None:
         """Start nobody again; a host that was waited for is lost."""
@@ -269,13 +274,10 @@ class Supervisor:
 
     def _heed(self, handle: int) -> None:
         """Read what woke the supervisor, which is not the end of a process."""
+        if handle in self._bells:
+            os.read(handle, 64)
         outpost = self._outposts.at(handle)
-        if outpost is None:
-            known = (self._outposts.fileno(), self._report.reads if self._report else None)
-            if handle not in known:  # the bell of a signal
-                os.read(handle, 64)
-            return
-        for message in outpost.hear():
+        for message in outpost.hear() if outpost is not None else ():
             self._drain.stir(time.monotonic())
             if message["op"] == "failed":
                 self._fail(cut=message["cut"])

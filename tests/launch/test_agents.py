@@ -122,11 +122,11 @@ def more_rows(run: Run) -> None:
     wait_for(lambda: len(run.out) > before + 300, "more rows")
 
 
-def kill_agent_of(run: Run, name: str) -> None:
-    """Kill the agent that has started an actor."""
+def agent_of(run: Run, name: str) -> psutil.Process:
+    """Return the agent that has started an actor."""
     agent = processes(run, name)[0].parent()
     assert agent is not None
-    agent.kill()
+    return agent
 
 
 def idle(process: psutil.Process) -> Callable[[], bool]:
@@ -281,7 +281,7 @@ def test_a_failure_elsewhere_ends_the_run(hosts: str, tmp_path: Path) -> None:
 def test_a_killed_agent_ends_the_run_and_says_so(hosts: str) -> None:
     with Run("-hosts", hosts, *LINE) as run:
         wait_for(lambda: "\n50.0\t" in run.out, "rows")
-        kill_agent_of(run, "/scratch.1")
+        agent_of(run, "/scratch.1").kill()
         assert run.wait() == 1
         assert exact(run.out)
         assert "a host is lost" in run.log
@@ -296,7 +296,7 @@ def test_a_slow_end_of_an_agent_costs_none_of_its_last_words(tmp_path: Path) -> 
     line = [*COUNT, *shlex.split("rate=300 @a --npfun sum @b --to-summary @b mode=table")]
     with Run("-hosts", hosts, *line) as run:
         wait_for(lambda: "\n50.0" in run.out, "rows")
-        kill_agent_of(run, "/scratch.1")
+        agent_of(run, "/scratch.1").kill()
         assert run.wait() == 1
         _, safe, _, _ = map(int, found(LOSSES, run.log))
         assert rows(run.out) == [[float(number)] for number in range(safe)]
@@ -385,9 +385,7 @@ def test_an_agent_that_is_told_to_end_in_a_run_takes_all_of_its_own_with_it(host
     with Run("-hosts", hosts, *LINE) as run:
         wait_for(lambda: "\n50.0\t" in run.out, "rows")
         source = processes(run, "/scratch.1")[0]
-        agent = source.parent()
-        assert agent is not None
-        agent.terminate()
+        agent_of(run, "/scratch.1").terminate()
         assert run.wait() == 1
         assert exact(run.out)
         assert "a host is lost" in run.log
@@ -450,8 +448,7 @@ def test_no_host_is_lost_where_all_is_stopped_at_once(hosts: str) -> None:
     """A second Ctrl-C kills all actors, of other hosts too; no host is lost by that."""
     with Run("-hosts", hosts, *LINE) as run:
         wait_for(lambda: "\n50.0\t" in run.out, "rows")
-        for number in (signal.SIGINT, signal.SIGTERM):  # two of one kind may become one
-            run.process.send_signal(number)
+        run.interrupt_twice()
         assert run.wait() == 130
         assert "lost" not in run.log
         assert "last words" not in run.log
@@ -462,7 +459,6 @@ def test_a_lost_host_is_not_waited_for_when_all_is_stopped(hosts: str) -> None:
         wait_for(lambda: "\n50.0\t" in run.out, "rows")
         processes(run, "/@b")[0].kill()
         wait_for(lambda: "its actors are started again" in run.log, "the loss")
-        for number in (signal.SIGINT, signal.SIGTERM):  # two of one kind may become one
-            run.process.send_signal(number)
+        run.interrupt_twice()
         assert run.wait() == 130
         assert "iterations made: " in run.log

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -58,16 +56,8 @@ def hosts(tmp_path: Path) -> str:
 
 def slow(run: Run) -> psutil.Process:
     """Return the agent of c, once it is there."""
-
-    def look() -> psutil.Process | None:
-        for child in psutil.Process(run.process.pid).children():
-            with contextlib.suppress(psutil.Error):  # it has just ended
-                if any(word.endswith("slow.py") for word in child.cmdline()):
-                    return child
-        return None
-
-    found: psutil.Process = wait_for(look, "the agent of c")
-    return found
+    found: list[psutil.Process] = wait_for(lambda: processes(run, "slow.py-agent"), "c's agent")
+    return found[0]
 
 
 def lost(run: Run) -> psutil.Process:
@@ -145,8 +135,7 @@ def test_an_actor_is_started_again_while_a_host_is_sought(hosts: str, tmp_path: 
 def test_whoever_is_sought_is_not_waited_for_when_all_is_stopped(hosts: str) -> None:
     with Run("-hosts", hosts, *ELSEWHERE) as run:
         lost(run)
-        for number in (signal.SIGINT, signal.SIGTERM):  # two of one kind may become one
-            run.process.send_signal(number)
+        run.interrupt_twice()
         assert run.wait() == 130
         assert "iterations made: " in run.log
         assert exact(run.out)

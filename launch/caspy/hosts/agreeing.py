@@ -16,14 +16,12 @@ from camagick_broker.wire import VERSION
 from caspy.errors import PlanError
 from caspy.hosts import engine
 from caspy.hosts.channel import Channel, ChannelError
-from caspy.hosts.outpost import end
 from caspy.hosts.talk import Question
 from caspy.placement import HOME
 
 if TYPE_CHECKING:
     import subprocess
 
-    from camagick_broker.network import Network
     from caspy.hosts.places import Places
     from caspy.hosts.talk import Questions
     from caspy.hostsfile import Host
@@ -39,18 +37,11 @@ _NOTABLE_NS = 50_000_000
 
 
 class Agent:
-    """One agent, before the run.
-
-    Attributes
-    ----------
-    queues
-        It may have to wait for resources before it begins, for as long as there are none.
-    """
+    """One agent, before the run."""
 
     def __init__(self, host: str, known: Host, places: Places) -> None:
         self.host, self.known = host, known
-        self._program = engine.command(known, places.engine)[0]
-        self.queues = (known.engine or places.engine) == "slurm"
+        self._engine = known.engine or places.engine
         self.process: subprocess.Popen[bytes] = engine.start(known, places.engine)
         assert self.process.stdin is not None  # noqa: S101 - for the type checker
         assert self.process.stdout is not None  # noqa: S101
@@ -62,7 +53,6 @@ class Agent:
         self.ssh: list[str] = []
         self.has_codecs = False
         self.address, self.ahead_ns = "", 0
-        self.networks: dict[int, Network] = {}
 
     def hear(self, answer: str) -> dict[str, Any] | None:
         """Return the answer that has come, None where there is none yet.
@@ -85,14 +75,20 @@ class Agent:
             raise PlanError(f"@{self.known.alias}: {message['text']}")
         return message
 
-    def close(self) -> None:
-        """End it, where it does not become an outpost."""
+    @property
+    def queues(self) -> bool:
+        """Whether it may have to wait for resources, for as long as there are none."""
+        return self._engine == "slurm"
+
+    def close(self) -> subprocess.Popen[bytes]:
+        """Let go of it, where it does not become an outpost; return it for `outpost.end`."""
         self.channel.close()
-        end(self.process)
+        return self.process
 
     def wrong(self, text: str) -> PlanError:
         """Return what is wrong with this host, and how to look at it."""
-        return PlanError(f"@{self.known.alias}: {text} (it was started with {self._program})")
+        words = engine.command(self.known, self._engine)
+        return PlanError(f"@{self.known.alias}: {text} (it was started with {words[0]})")
 
 
 def agree(agent: Agent, hello_s: float) -> Questions[None]:

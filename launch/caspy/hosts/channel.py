@@ -12,11 +12,14 @@ import select
 import socket
 import struct
 import time
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgpack
 
 from caspy.errors import PlanError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _LENGTH = struct.Struct("!I")
 #: Longer messages are a mistake: whoever talks is no agent.
@@ -144,8 +147,7 @@ class Channel:
             self.flush()
             if (found := self.find(*ops)) is not None:
                 return found
-            writes = [self.writes] if self._out else []
-            select.select([self.reads], writes, [], min(left, 0.5))
+            wait([self], min(left, 0.5))
         raise TimeoutError
 
     def close(self) -> None:
@@ -172,3 +174,15 @@ class Channel:
             if not isinstance(message, dict) or not isinstance(message.get("op"), str):
                 raise ChannelError(f"not a message of an agent: {message!r:.60}")
             yield message
+
+
+def wait(channels: Iterable[Channel], seconds: float) -> None:
+    """Wait until one of them has something to read, or room for what is still to be written."""
+    poll = select.poll()
+    for channel in channels:
+        poll.register(channel.reads, select.POLLIN)
+        if channel.is_full:
+            # Both may be one file.
+            events = select.POLLOUT | (select.POLLIN if channel.writes == channel.reads else 0)
+            poll.register(channel.writes, events)
+    poll.poll(1000 * seconds)

@@ -44,7 +44,7 @@ _READY_S = 60.0
 
 @contextlib.contextmanager
 def opened(
-    plan: Plan, places: Places, policy: Policy, given_up: Callable[[], bool] = lambda: False
+    plan: Plan, places: Places, policy: Policy, given_up: Callable[[], bool]
 ) -> Iterator[tuple[Post, Outposts]]:
     """Have an agent with its order on every other host of a plan.
 
@@ -76,9 +76,7 @@ def opened(
         orders = [_instruct(agent, plan, keys, places, policy) for agent in agents]
         instructed = together(list(map(Talk, agents, orders)), given_up)
     except BaseException:
-        for agent in agents:
-            agent.channel.close()
-        end(*(agent.process for agent in agents))
+        end(*[agent.close() for agent in agents])
         holds.close()
         raise
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import select
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from caspy.errors import PlanError
 from caspy.hosts.account import losses
@@ -12,7 +12,7 @@ from caspy.hosts.outpost import end
 from caspy.hosts.resuming import resume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from camagick_broker.ledger import Ledger
     from caspy.crew import Beginning
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Again(Protocol):
-    """Knows how to have another agent in the place of a lost one."""
-
-    def __call__(self, lost: Outpost, begin: Beginning, poll: select.epoll) -> Renewal:
-        """Return what seeks one; `begin` is where its actors do."""
-
-
 class Outposts:
     """All of them.
 
@@ -38,10 +31,14 @@ class Outposts:
     outposts
         Those there are.
     again
-        What seeks another one for one that was lost.
+        Given one that was lost, where its actors begin anew, and what is to be readable when there
+        is something to do, seeks another.
     """
 
-    def __init__(self, outposts: list[Outpost] | None = None, again: Again | None = None) -> None:
+    def __init__(
+        self, outposts: list[Outpost] | None = None,
+        again: Callable[[Outpost, Beginning, select.epoll], Renewal] | None = None,
+    ) -> None:  # fmt: skip
         self._all = outposts or []
         self._again, self._times = again or _nowhere, 0
         self._sought: dict[str, Renewal] = {}

@@ -6,6 +6,7 @@ import select
 from typing import TYPE_CHECKING
 
 from caspy.errors import PlanError
+from caspy.hosts.outpost import end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -70,7 +71,7 @@ class Renewal:
         """End the agent that has not answered yet."""
         if self._talk is not None:
             self._poll.unregister(self._talk.fileno())
-            self._talk.agent.close()
+            end(self._talk.agent.close())
             self._talk = None
 
     def _next(self) -> Talk[Outpost] | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import select
 import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from caspy.errors import PlanError
+from caspy.hosts.channel import wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 #: After so long without an answer, whoever waits is told for whom.
 _NOTABLE_S = 10.0
-_LOOK_MS = 100
+_LOOK_S = 0.1
 #: Agents that have answered are told so often that others have not.
 _WAIT_S = 10.0
 
@@ -62,20 +62,19 @@ class Talk(Generic[T]):
         With whom.
     questions
         What is asked.
-
-    Attributes
-    ----------
-    is_over
-        Every question has its answer.
     """
 
     def __init__(self, agent: Agent, questions: Questions[T]) -> None:
         self.agent = agent
-        self.is_over = False
         self._questions = questions
         self._result: list[T] = []
-        self._patient = False
+        self._is_said = False
         self._ask(next(questions))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every question has its answer."""
+        return bool(self._result)
 
     @property
     def result(self) -> T:
@@ -103,7 +102,6 @@ class Talk(Generic[T]):
             try:
                 self._ask(self._questions.send(answer))
             except StopIteration as end:
-                self.is_over = True
                 self._result.append(end.value)
 
     def _ask(self, question: Question) -> None:
@@ -115,8 +113,8 @@ class Talk(Generic[T]):
         waited = time.monotonic() - self._since
         if waited > self._asked.seconds:
             raise self.agent.wrong(f"no answer within {self._asked.seconds:g} s")
-        if waited > _NOTABLE_S and not self._patient:
-            self._patient = True
+        if waited > _NOTABLE_S and not self._is_said:
+            self._is_said = True
             log.warning('msg="no answer yet, still waiting" host=%s', self.agent.known.alias)
 
 
@@ -140,18 +138,7 @@ def together(talks: Sequence[Talk[T]], given_up: Callable[[], bool]) -> list[T]:
         if given_up():
             names = ", ".join(f"@{talk.agent.known.alias}" for talk in left)
             raise GivenUpError(f"{names}: given up, without an answer yet")
-        _wait(left)
+        wait([talk.agent.channel for talk in left], _LOOK_S)
         for talk in left:
             talk.step()
     return [talk.result for talk in talks]
-
-
-def _wait(talks: Sequence[Talk[Any]]) -> None:
-    """Wait a little until there is an answer, or room for what is still to be said."""
-    poll = select.poll()
-    for talk in talks:
-        channel = talk.agent.channel
-        poll.register(channel.reads, select.POLLIN)
-        if channel.is_full:
-            poll.register(channel.writes, select.POLLOUT)
-    poll.poll(_LOOK_MS)

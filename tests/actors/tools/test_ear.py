@@ -47,12 +47,16 @@ def ear_of(fake: Fake, *, latest: bool = False) -> Ear:
     return Ear(cast("Any", fake), latest=latest)
 
 
+async def hear(ear: Ear, found: list[Any]) -> None:
+    await asyncio.wait_for(ear.wait(), DEADLINE_S)
+    body = ear.take()
+    found += [] if body is None else body.data
+
+
 async def everything(ear: Ear) -> list[Any]:
     found: list[Any] = []
     while not ear.over:
-        await asyncio.wait_for(ear.wait(), DEADLINE_S)
-        body = ear.take()
-        found += [] if body is None else body.data
+        await hear(ear, found)
     return found
 
 
@@ -90,9 +94,7 @@ def test_what_came_before_a_failure_is_handed_on_first() -> None:
 
         async def listen() -> None:
             while True:
-                await asyncio.wait_for(ear.wait(), DEADLINE_S)
-                body = ear.take()
-                found.extend([] if body is None else body.data)
+                await hear(ear, found)
 
         with pytest.raises(BusKilled, match="it was killed"):
             await listen()
